@@ -1,0 +1,113 @@
+# Everything from a fresh clone, with Python 3.11 or newer and make (GNU make 3.81 will do).
+#   make cartpole ARGS="seed=3"    further overrides or options
+#   make cartpole PYTHON=python3.12    the Python that .venv is made with
+PYTHON ?=
+ARGS ?=
+WORKERS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+# Without the constraints pip may take another torch, gigabytes of it.
+INSTALL := $(PY) -m pip install --disable-pip-version-check --quiet -c constraints.txt
+PINS := pyproject.toml constraints.txt
+
+# One stamp for each set of extras; installed again only when $(PINS) change.
+BASE := $(VENV)/.installed-base
+BOX2D := $(VENV)/.installed-box2d
+BENCH := $(VENV)/.installed-bench
+DEV := $(VENV)/.installed-dev
+
+.DEFAULT_GOAL := help
+# Two pips must not write into .venv at once.
+.NOTPARALLEL:
+.PHONY: help cartpole lunarlander sweep results bench test test-slow lint format tensorboard \
+	constraints clean clean-outputs
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo '  Further overrides: make cartpole ARGS="seed=3"   Another Python: PYTHON=python3.12'
+
+cartpole: $(BASE) ## train, film and evaluate PPO on CartPole
+	$(PY) -m rlexp.main experiment=cartpole capture_video=true $(ARGS)
+
+lunarlander: $(BOX2D) ## the same on LunarLander (installs Box2D)
+	$(PY) -m rlexp.main experiment=lunarlander capture_video=true $(ARGS)
+
+sweep: $(BASE) ## CartPole with seeds 1, 2 and 3, and a table of them
+	$(PY) -m rlexp.main --multirun experiment=cartpole seed=1,2,3 $(ARGS)
+
+results: $(DEV) ## train all presets on several seeds and write docs/results.md (hours)
+	$(PY) -m benchmarks.results $(ARGS)
+
+bench: $(BENCH) ## measure the speed against Stable-Baselines3
+	$(PY) -m benchmarks.speed $(ARGS)
+
+test: $(DEV) ## run the tests
+	$(PY) -m pytest -n $(WORKERS) $(ARGS)
+
+test-slow: $(DEV) ## run the slow tests (learning, wheel)
+	$(PY) -m pytest -n $(WORKERS) -m slow $(ARGS)
+
+lint: $(DEV) ## check style, types and the walls between the rooms
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict rlexp
+	$(BIN)/lint-imports
+
+format: $(DEV) ## format the code and repair what ruff can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+tensorboard: $(BASE) ## show the curves of all runs in outputs/
+	$(BIN)/tensorboard --logdir outputs $(ARGS)
+
+# To upgrade: `.venv/bin/pip install -U NAME`, then this, then `make test lint`. Local version labels (+cpu) are dropped.
+constraints: $(DEV) $(BENCH) ## write the versions in .venv into constraints.txt
+	@{ sed -n '/^#/p' constraints.txt; \
+	  $(PY) -m pip --disable-pip-version-check freeze --all --exclude-editable \
+	    --exclude pip --exclude wheel --exclude rlexp | sed -e 's/+[A-Za-z0-9.]*$$//'; \
+	} > constraints.tmp && mv constraints.tmp constraints.txt
+	@echo 'constraints.txt written'
+
+clean: ## remove .venv, caches and builds (outputs/ stays)
+	rm -rf $(VENV) build dist *.egg-info constraints.tmp
+	rm -rf .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .coverage htmlcov
+	find . \( -path ./.git -o -path ./outputs \) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+clean-outputs: ## remove all runs in outputs/
+	find outputs -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +
+
+# A name on the path is not enough: some version managers leave commands there that do not run.
+$(PY):
+	@python=; \
+	for candidate in $(or $(PYTHON),python3.11 python3.12 python3.13 python3 python); do \
+	  if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	  then python=$$candidate; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo 'rlexp needs Python 3.11 or newer; name one: make PYTHON=path/to/python3.11' >&2; exit 1; \
+	fi; \
+	echo "Creating $(VENV) with $$python"; \
+	$$python -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(BASE): $(PINS) | $(PY)
+	@echo 'Installing rlexp (minutes the first time)'
+	@$(INSTALL) -e .
+	@touch $@
+
+$(BOX2D): $(PINS) | $(PY)
+	@echo 'Installing rlexp with Box2D (minutes the first time)'
+	@$(INSTALL) -e '.[box2d]'
+	@touch $(BASE) $@
+
+$(BENCH): $(PINS) | $(PY)
+	@echo 'Installing rlexp with its benchmark peers (minutes the first time)'
+	@$(INSTALL) -e '.[bench]'
+	@touch $(BASE) $@
+
+$(DEV): $(PINS) | $(PY)
+	@echo 'Installing rlexp with its development tools (minutes the first time)'
+	@$(INSTALL) -e '.[dev]'
+	@touch $(BASE) $(BOX2D) $@

@@ -1,0 +1,3 @@
+"""rlexp: reinforcement-learning experiments, composed by Hydra and run by Lightning Fabric."""
+
+__version__ = "0.1.0"

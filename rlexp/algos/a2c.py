@@ -1,0 +1,47 @@
+"""Advantage Actor-Critic: the synchronous form of A3C (arXiv:1602.01783)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rlexp.algos.base import LossTerms, OnPolicy
+from rlexp.algos.losses import approximate_kl, policy_gradient, value_loss
+from rlexp.settings import setting
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rlexp.types import Batch, Evaluation
+
+
+@dataclass
+class A2C(OnPolicy):
+    """A2C: one policy-gradient step on each rollout.
+
+    The defaults that differ from the base are those of the paper and of OpenAI's baselines.
+    """
+
+    num_steps: int = setting(5, "Steps per environment in one rollout, t_max.", ge=1)
+    update_epochs: int = setting(1, "Passes over each rollout; more than one is off-policy.", ge=1)
+    per_rank_batch_size: int | None = setting(
+        None, "Minibatch size of one rank, in transitions; null: the whole rollout.", ge=1
+    )
+    learning_rate: float = setting(7e-4, "Step size of the optimizer.", gt=0)
+    optimizer: str = setting("rmsprop", "Optimizer.", choices=("adam", "adamw", "rmsprop", "sgd"))
+    gae_lambda: float = setting(1.0, "Lambda of GAE; 1: n-step returns, as in the paper.", ge=0, le=1)
+    normalize_advantages: bool = setting(False, "Scale advantages of each minibatch to mean 0, deviation 1.")
+
+    def loss(self, new: Evaluation, batch: Batch, clip_coef: float | Tensor) -> LossTerms:
+        """Return policy loss + vf_coef * value loss + ent_coef * entropy loss of a minibatch; see `OnPolicy.loss`."""
+        policy = policy_gradient(new.log_prob, batch.advantages)
+        value = value_loss(new.values, batch.returns)
+        entropy = -new.entropy.mean()
+        return LossTerms(
+            loss=policy + self.vf_coef * value + self.ent_coef * entropy,
+            policy_loss=policy,
+            value_loss=value,
+            entropy_loss=entropy,
+            approx_kl=approximate_kl((new.log_prob - batch.log_prob).detach()),
+            clip_fraction=policy.new_zeros(()),
+        )

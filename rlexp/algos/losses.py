@@ -1,0 +1,59 @@
+"""Loss terms as pure functions of tensors of shape [B]; each returns a scalar (shape [])."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def clipped_surrogate(ratio: Tensor, advantages: Tensor, clip_coef: float | Tensor) -> Tensor:
+    """Return minus the clipped surrogate objective of PPO (arXiv:1707.06347, equation 7).
+
+    Args:
+        ratio: pi_new(a|s) / pi_old(a|s), [B].
+        advantages: [B].
+        clip_coef: epsilon.
+    """
+    clipped = ratio.clamp(1 - clip_coef, 1 + clip_coef)
+    return -(ratio * advantages).minimum(clipped * advantages).mean()
+
+
+def policy_gradient(log_prob: Tensor, advantages: Tensor) -> Tensor:
+    """Return the loss whose gradient is minus the policy gradient (A3C, arXiv:1602.01783, section 4).
+
+    Args:
+        log_prob: log pi(a|s), [B].
+        advantages: [B].
+    """
+    return -(log_prob * advantages).mean()
+
+
+def value_loss(values: Tensor, returns: Tensor) -> Tensor:
+    """Return the mean squared error of `values` [B] against `returns` [B]."""
+    return (values - returns).square().mean()
+
+
+def clipped_value_loss(values: Tensor, old_values: Tensor, returns: Tensor, clip_coef: float | Tensor) -> Tensor:
+    """Return the value loss with steps clipped around the old values, the larger error of the two counting.
+
+    Source: the PPO of OpenAI's baselines; The 37 Implementation Details of PPO, detail 9.
+
+    Args:
+        values: current estimates, [B].
+        old_values: estimates at the start of the update, [B].
+        returns: targets, [B].
+        clip_coef: the largest change of a value that lowers the loss.
+    """
+    clipped = old_values + (values - old_values).clamp(-clip_coef, clip_coef)
+    return (values - returns).square().maximum((clipped - returns).square()).mean()
+
+
+def approximate_kl(log_ratio: Tensor) -> Tensor:
+    """Return the mean of (r - 1) - log r, r = exp(log_ratio): unbiased, never negative (k3 of Schulman's note).
+
+    Args:
+        log_ratio: log pi_new(a|s) - log pi_old(a|s), [B].
+    """
+    return (log_ratio.exp() - 1 - log_ratio).mean()

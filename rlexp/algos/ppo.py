@@ -1,0 +1,52 @@
+"""Proximal Policy Optimization (arXiv:1707.06347) with the details that made its published results."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rlexp.algos.base import LossTerms, OnPolicy
+from rlexp.algos.losses import approximate_kl, clipped_surrogate, clipped_value_loss, value_loss
+from rlexp.settings import setting
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rlexp.types import Batch, Evaluation
+
+
+@dataclass
+class PPO(OnPolicy):
+    """PPO: several epochs of minibatch steps on a clipped surrogate objective."""
+
+    clip_coef: float = setting(0.2, "Clip range of the probability ratio, epsilon (equation 7).", gt=0)
+    anneal_clip_coef: bool = setting(False, "Anneal the clip range linearly to 0 over the run.")
+    clip_vloss: bool = setting(True, "Clip the value loss around the old values with the same range.")
+    target_kl: float | None = setting(None, "End an update when an epoch's mean KL exceeds this; null: never.", gt=0)
+
+    def clip_coef_at(self, fraction_left: float) -> float:
+        """Return the clip range when `fraction_left` (1 to 0) of the run is left."""
+        return self.clip_coef * fraction_left if self.anneal_clip_coef else self.clip_coef
+
+    def kl_limit(self) -> float | None:
+        """Return `target_kl`."""
+        return self.target_kl
+
+    def loss(self, new: Evaluation, batch: Batch, clip_coef: float | Tensor) -> LossTerms:
+        """Return policy loss + vf_coef * value loss + ent_coef * entropy loss of a minibatch; see `OnPolicy.loss`."""
+        log_ratio = new.log_prob - batch.log_prob  # [B]
+        ratio = log_ratio.exp()
+        policy = clipped_surrogate(ratio, batch.advantages, clip_coef)
+        if self.clip_vloss:
+            value = clipped_value_loss(new.values, batch.values, batch.returns, clip_coef)
+        else:
+            value = value_loss(new.values, batch.returns)
+        entropy = -new.entropy.mean()
+        return LossTerms(
+            loss=policy + self.vf_coef * value + self.ent_coef * entropy,
+            policy_loss=policy,
+            value_loss=value,
+            entropy_loss=entropy,
+            approx_kl=approximate_kl(log_ratio.detach()),
+            clip_fraction=((ratio.detach() - 1).abs() > clip_coef).float().mean(),
+        )

@@ -1,0 +1,267 @@
+"""The typed schema of an experiment, its registration with Hydra, and the rules that cross fields.
+
+YAML in conf/ holds only what differs from the defaults here. `resolve` turns what Hydra composed into these
+dataclasses; nothing below the entry points sees a DictConfig, and config is not written after that.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue
+
+from rlexp.algos import ALGORITHMS, OnPolicy
+from rlexp.settings import ConfigError, check, fields_of, setting
+
+PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true")
+EVAL_SEED_START = 2**31
+"""Training seeds lie below, evaluation seeds at and above this number."""
+
+
+@dataclass
+class EnvConfig:
+    """The environment and what is done to its observations, actions and rewards."""
+
+    id: str = setting(MISSING, "Gymnasium id, such as CartPole-v1 or module:Id-v0.")
+    num_envs: int = setting(4, "Environments of each rank that collects, N.", ge=1)
+    vectorization: str = setting("sync", "sync: in one process; async: a process each.", choices=("sync", "async"))
+    kwargs: dict[str, Any] = setting({}, "Keyword arguments of the environment.")
+    max_episode_steps: int | None = setting(None, "Time limit of an episode; null: the environment's own.", ge=1)
+    normalize_observations: bool = setting(False, "Scale observations by their running mean and deviation.")
+    normalize_rewards: bool = setting(False, "Scale rewards by the running deviation of discounted returns.")
+    clip_observations: float | None = setting(None, "Clip (normalised) observations to +- this; null: off.", gt=0)
+    clip_rewards: float | None = setting(None, "Clip (normalised) rewards to +- this; null: off.", gt=0)
+    frame_stack: int = setting(1, "Observations stacked along a new first axis.", ge=1)
+    action_repeat: int = setting(1, "Times each action is repeated, rewards summed.", ge=1)
+    action_bounds: str = setting(
+        "clip", "How Box actions keep their bounds: clip, or tanh squashing.", choices=("clip", "tanh")
+    )
+
+
+@dataclass
+class TopologyConfig:
+    """Who owns environments and who learns."""
+
+    name: str = setting("coupled", "Which loop runs.", choices=("coupled", "decoupled"))
+    share_data: bool = setting(False, "Every trainer sees all data, minibatches split between them.")
+
+
+@dataclass
+class FabricConfig:
+    """What is handed to Lightning Fabric."""
+
+    accelerator: str = setting("cpu", "Device kind.", choices=("cpu", "cuda", "mps", "auto"))
+    strategy: str = setting("auto", "How ranks train together.", choices=("auto", "ddp"))
+    devices: int = setting(1, "Ranks on this node.", ge=1)
+    num_nodes: int = setting(1, "Nodes.", ge=1)
+    precision: str = setting("32-true", "Precision of the networks.", choices=PRECISIONS)
+    threads_per_rank: int | str = setting("auto", "CPU threads of each rank; auto: an equal share of the cores.", ge=1)
+    timeout_seconds: float = setting(600.0, "Longest wait for another rank, in seconds.", gt=0)
+
+
+@dataclass
+class CheckpointConfig:
+    """When checkpoints are written."""
+
+    every: int = setting(100_000, "Environment steps between checkpoints; 0: only at the end.", ge=0)
+
+
+@dataclass
+class EvalConfig:
+    """The evaluation after training."""
+
+    episodes: int = setting(10, "Greedy episodes after training, on seeds apart from training's; 0: none.", ge=0)
+    max_episode_steps: int = setting(100_000, "Steps after which an evaluation episode is cut.", ge=1)
+
+
+@dataclass
+class Config:
+    """A whole experiment."""
+
+    seed: int = setting(42, "Seed of weights, sampling and environments.", ge=0, lt=EVAL_SEED_START)
+    total_timesteps: int = setting(100_000, "Environment steps over all ranks.", ge=1)
+    torch_deterministic: bool = setting(True, "Only deterministic torch operations.")
+    capture_video: bool = setting(False, "Film environment 0 in training and the final test episode.")
+    env: EnvConfig = field(default_factory=EnvConfig)
+    algo: OnPolicy = MISSING
+    topology: TopologyConfig = field(default_factory=TopologyConfig)
+    fabric: FabricConfig = field(default_factory=FabricConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    eval: EvalConfig = field(default_factory=EvalConfig)
+
+    @property
+    def world_size(self) -> int:
+        """Number of ranks on all nodes."""
+        return self.fabric.devices * self.fabric.num_nodes
+
+    @property
+    def players(self) -> int:
+        """Number of ranks that own environments."""
+        return 1 if self.topology.name == "decoupled" else self.world_size
+
+    @property
+    def trainers(self) -> int:
+        """Number of ranks that learn."""
+        return self.world_size - 1 if self.topology.name == "decoupled" else self.world_size
+
+    @property
+    def steps_per_update(self) -> int:
+        """Environment steps between two updates, over all ranks."""
+        return self.algo.num_steps * self.env.num_envs * self.players
+
+    @property
+    def updates(self) -> int:
+        """Number of updates of the run."""
+        return self.total_timesteps // self.steps_per_update
+
+    @property
+    def rows_per_trainer(self) -> int:
+        """Transitions that the trainer with the fewest of them learns from in one update."""
+        if self.topology.name == "coupled":
+            return self.algo.num_steps * self.env.num_envs
+        if self.topology.share_data:
+            return self.steps_per_update // self.trainers
+        return self.algo.num_steps * (self.env.num_envs // self.trainers)
+
+
+def conf_dir() -> Path:
+    """Return the folder of the YAML files: inside an installed package, beside it in a checkout."""
+    inside = Path(__file__).parent / "conf"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "conf"
+
+
+def slug(text: object) -> str:
+    """Return `text` as a safe file name of at most 120 characters: whatever is not plain becomes '_'."""
+    return re.sub(r"[^A-Za-z0-9=,.+-]+", "_", str(text)).strip("._")[:120] or "_"
+
+
+def register() -> None:
+    """Register the schemas, the help text and the resolvers with Hydra; harmless when called again."""
+    store = ConfigStore.instance()
+    store.store(name="config_schema", node=Config)
+    for name, algorithm in ALGORITHMS.items():
+        store.store(group="algo", name=f"{name}_schema", node=algorithm)
+    store.store(group="hydra/help", name="rlexp", node={"app_name": "rlexp", "template": _help()})
+    OmegaConf.register_new_resolver("slug", slug, replace=True)
+
+
+def _help() -> str:
+    """Return the text of --help: the groups with their choices, and the keys people change most."""
+    groups = []
+    for folder in sorted(path for path in conf_dir().iterdir() if path.is_dir()):
+        groups.append(f"  {folder.name + '=':<13} {', '.join(sorted(file.stem for file in folder.glob('*.yaml')))}")
+    config = Config(algo=ALGORITHMS["ppo"]())  # type: ignore[abstract]  # the registered classes define their loss
+    most = """seed total_timesteps capture_video env.id env.num_envs env.vectorization env.normalize_observations
+        env.normalize_rewards algo.num_steps algo.per_rank_batch_size algo.update_epochs algo.learning_rate
+        algo.gamma algo.gae_lambda algo.clip_coef algo.ent_coef algo.hidden_sizes fabric.devices fabric.precision
+        checkpoint.every eval.episodes""".split()
+    docs = {key: (value, metadata["doc"]) for key, value, metadata in fields_of(config)}
+    keys = [f"  {key:<28} {docs[key][1]} [{docs[key][0]}]" for key in most]
+    return "\n".join(
+        [
+            "rlexp: reinforcement-learning experiments on Lightning Fabric",
+            "",
+            "usage: python -m rlexp.main [--multirun] [group=choice ...] [key=value ...]",
+            "",
+            "Groups:",
+            *groups,
+            "",
+            "Keys people change most (defaults of algo=ppo in brackets):",
+            *keys,
+            "",
+            "  --cfg job prints the composed config with every key; -sc install=bash prints shell completion.",
+            "  --multirun seed=1,2,3 runs a sweep; hydra.run.dir=DIR puts the run into DIR.",
+        ]
+    ).replace("???", "required")
+
+
+def resolve(composed: DictConfig) -> Config:
+    """Turn what Hydra composed into a typed, checked config.
+
+    Raises:
+        ConfigError: one line that names the key, what was given and what is allowed.
+    """
+    try:
+        config = OmegaConf.to_object(composed)
+    except MissingMandatoryValue as error:
+        key = getattr(error, "full_key", None) or "a key"
+        raise ConfigError(f"{key} has no value; give it as {key}=VALUE") from None
+    if not isinstance(config, Config):
+        raise ConfigError("the config does not follow the schema; is config_schema in its defaults list?")
+    validate(config)
+    return config
+
+
+def validate(config: Config) -> None:
+    """Check ranges and the rules that cross fields.
+
+    Raises:
+        ConfigError: names the first key that is wrong.
+    """
+    check(config)
+    _check_topology(config)
+    if config.updates < 1:
+        raise ConfigError(
+            f"total_timesteps={config.total_timesteps} is less than one update of {config.steps_per_update} steps "
+            f"(env.num_envs={config.env.num_envs} * algo.num_steps={config.algo.num_steps} * {config.players} "
+            f"collecting ranks); raise total_timesteps or lower algo.num_steps"
+        )
+    batch = config.algo.per_rank_batch_size
+    if batch is not None and batch > config.rows_per_trainer:
+        raise ConfigError(
+            f"algo.per_rank_batch_size={batch} is larger than the {config.rows_per_trainer} transitions that a rank "
+            f"gets of a rollout (env.num_envs={config.env.num_envs}, algo.num_steps={config.algo.num_steps}); "
+            f"allowed: 1 to {config.rows_per_trainer}, or null for all of them"
+        )
+    last_seed = config.seed + config.players * config.env.num_envs
+    if last_seed >= EVAL_SEED_START:
+        raise ConfigError(f"seed={config.seed} is out of range; allowed: below {EVAL_SEED_START} for every environment")
+    threads = config.fabric.threads_per_rank
+    if isinstance(threads, str) and threads != "auto":
+        raise ConfigError(f"fabric.threads_per_rank={threads} is not a choice; allowed: auto, or a number from 1")
+    if not config.algo.hidden_sizes:
+        raise ConfigError("algo.hidden_sizes=[] is empty; give at least one width, such as algo.hidden_sizes=[64,64]")
+
+
+def _check_topology(config: Config) -> None:
+    if config.topology.name == "decoupled":
+        if config.world_size < 2:
+            raise ConfigError(
+                f"topology=decoupled needs a player and at least one trainer, but fabric.devices="
+                f"{config.fabric.devices}; give fabric.devices=2 or more"
+            )
+        if not config.topology.share_data and config.env.num_envs < config.trainers:
+            raise ConfigError(
+                f"env.num_envs={config.env.num_envs} is less than the {config.trainers} trainers, which each need an "
+                f"environment; give env.num_envs={config.trainers} or more, or topology.share_data=true"
+            )
+
+
+def algorithm_name(config: Config) -> str:
+    """Return the name of the algorithm, as `algo=` takes it."""
+    return next(name for name, algorithm in ALGORITHMS.items() if type(config.algo) is algorithm)
+
+
+def plain(config: Config) -> dict[str, Any]:
+    """Return the config as plain containers, as checkpoints hold it."""
+    container = OmegaConf.to_container(OmegaConf.structured(config))
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
+def from_plain(values: dict[str, Any], algo: str) -> Config:
+    """Rebuild a config from `plain` and the algorithm's name.
+
+    Raises:
+        ConfigError: the values do not follow the schema.
+    """
+    if algo not in ALGORITHMS:
+        raise ConfigError(f"algorithm {algo} is not known; known are: {', '.join(sorted(ALGORITHMS))}")
+    schema = OmegaConf.structured(Config)
+    schema.algo = OmegaConf.structured(ALGORITHMS[algo])
+    return resolve(OmegaConf.merge(schema, values))  # type: ignore[arg-type]  # a DictConfig, as schema is one

@@ -1,0 +1,6 @@
+"""Environments: from config to a vector environment whose observations are flat rows. The only room with gymnasium."""
+
+from rlexp.envs.check import check_environment
+from rlexp.envs.vector import StepResult, VectorEnvironment, make_environments
+
+__all__ = ["StepResult", "VectorEnvironment", "check_environment", "make_environments"]

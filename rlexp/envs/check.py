@@ -1,0 +1,80 @@
+"""What can be known of an environment before anything is launched: that it exists, builds, and has known spaces."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+
+import gymnasium
+import numpy as np
+
+from rlexp.config import Config
+from rlexp.envs.make import make_environment
+from rlexp.envs.spaces import space_spec
+from rlexp.settings import ConfigError
+from rlexp.types import SpaceSpec
+
+EXTRAS = {"box2d": "box2d", "Box2D": "box2d", "swig": "box2d", "pygame": "box2d"}
+"""The module or gymnasium extra that is missing, and the extra of rlexp that brings it."""
+
+
+def check_environment(config: Config) -> SpaceSpec:
+    """Build the environment once and return its spaces.
+
+    Raises:
+        ConfigError: the id is unknown (with the nearest names), a package is missing (with the pip command), the
+            environment does not build, or a space is not supported.
+    """
+    env_id = config.env.id
+    try:
+        env = make_environment(config.env)
+    except gymnasium.error.DependencyNotInstalled as error:
+        raise ConfigError(f"env.id={env_id} needs a package that is missing; {_install(str(error))}") from None
+    except (gymnasium.error.UnregisteredEnv, gymnasium.error.DeprecatedEnv) as error:
+        raise ConfigError(_unknown(env_id, error)) from None
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"env.id={env_id} needs module {error.name}, which is not installed") from None
+    except Exception as error:
+        detail = " ".join(str(error).split())
+        raise ConfigError(f"env.id={env_id} does not build: {type(error).__name__}: {detail}") from error
+    try:
+        spec = space_spec(env.observation_space, env.action_space)
+        if config.capture_video and "rgb_array" not in env.metadata.get("render_modes", []):
+            raise ConfigError(f"capture_video=true, but {env_id} has no render mode rgb_array")
+    except ConfigError as error:
+        raise ConfigError(f"env.id={env_id}: {error}") from None
+    finally:
+        env.close()
+    _check_bounds(config, spec)
+    return spec
+
+
+def _check_bounds(config: Config, spec: SpaceSpec) -> None:
+    bounds = np.asarray(spec.action.low + spec.action.high)
+    if config.env.action_bounds == "tanh" and not np.isfinite(bounds).all():
+        raise ConfigError(
+            f"env.action_bounds=tanh needs finite bounds, but actions of {config.env.id} are unbounded; "
+            "give env.action_bounds=clip"
+        )
+
+
+def _install(message: str) -> str:
+    """Return the pip command for the package that gymnasium's message names."""
+    extra = next((extra for name, extra in EXTRAS.items() if name in message), None)
+    if extra is not None:
+        return f'install it with: pip install "rlexp[{extra}]"'
+    return f"gymnasium says: {' '.join(message.split())}"
+
+
+def _unknown(env_id: str, error: Exception) -> str:
+    """Return one line on an id that is not registered, with the nearest names that are."""
+    module, _, name = env_id.rpartition(":")
+    if module and importlib.util.find_spec(module) is None:
+        return f"env.id={env_id}: there is no module {module}"
+    known = sorted(gymnasium.registry)
+    base = name.partition("-v")[0].lower()
+    versions = [known_id for known_id in known if known_id.partition("-v")[0].lower() == base]
+    near = versions or difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if near:
+        return f"env.id={env_id} is not registered; nearest: {', '.join(near)}"
+    return f"env.id={env_id} is not registered; gymnasium says: {' '.join(str(error).split())}"

@@ -1,0 +1,62 @@
+"""How one environment is built: gymnasium's own wrappers in a fixed order, and action repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, SupportsFloat
+
+import gymnasium
+from gymnasium.wrappers import FrameStackObservation, RecordVideo
+
+from rlexp.config import EnvConfig
+
+Env = gymnasium.Env[Any, Any]
+
+
+class ActionRepeat(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Repeats each action up to `times` steps, or until the episode ends, and sums the rewards."""
+
+    def __init__(self, env: Env, times: int) -> None:
+        super().__init__(env)
+        self._times = times
+
+    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Take the action `times` times."""
+        total = 0.0
+        for _ in range(self._times):
+            observation, reward, terminated, truncated, info = self.env.step(action)
+            total += float(reward)
+            if terminated or truncated:
+                break
+        return observation, total, terminated, truncated, info
+
+
+def make_environment(config: EnvConfig, video_folder: Path | None = None, video_name: str = "train") -> Env:
+    """Build one environment.
+
+    Args:
+        config: the environment's settings.
+        video_folder: where its episodes are filmed as mp4; None: not filmed.
+        video_name: first part of the files' names. For "test" the first episode alone is filmed, otherwise episodes 0,
+            1, 8, 27, ..., then each 1000th (gymnasium's own schedule).
+    """
+    kwargs: dict[str, Any] = dict(config.kwargs)
+    if config.max_episode_steps is not None:
+        kwargs["max_episode_steps"] = config.max_episode_steps
+    if video_folder is not None:
+        kwargs["render_mode"] = "rgb_array"
+    env: Env = gymnasium.make(config.id, **kwargs)
+    if video_folder is not None:
+        trigger = (lambda episode: episode == 0) if video_name == "test" else None
+        env = RecordVideo(env, str(video_folder), trigger, name_prefix=video_name, disable_logger=True)
+    if config.action_repeat > 1:
+        env = ActionRepeat(env, config.action_repeat)
+    if config.frame_stack > 1:
+        env = FrameStackObservation(env, config.frame_stack)
+    return env
+
+
+def maker(config: EnvConfig, video_folder: Path | None, video_name: str) -> Callable[[], Env]:
+    """Return a function without arguments that builds the environment."""
+    return lambda: make_environment(config, video_folder, video_name)

@@ -1,0 +1,93 @@
+"""The vector environment that players step: gymnasium's own, in SAME_STEP, with observations as flat rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
+
+from rlexp.config import EnvConfig
+from rlexp.envs.make import maker
+from rlexp.envs.spaces import Array, Packer, action_spec
+from rlexp.types import SpaceSpec
+
+@dataclass(frozen=True)
+class StepResult:
+    """One step of N environments.
+
+    Attributes:
+        rewards: [N] float.
+        terminated: [N] bool.
+        truncated: [N] bool.
+        final_obs: rows of the true last observation of each truncated environment, in order, each [D].
+    """
+
+    rewards: Array
+    terminated: Array
+    truncated: Array
+    final_obs: list[Array]
+
+
+class VectorEnvironment:
+    """N environments that are stepped together and reset themselves in the step that ends an episode."""
+
+    def __init__(self, envs: gymnasium.vector.VectorEnv[Any, Any, Any]) -> None:
+        self._envs = envs
+        self._packer = Packer(envs.single_observation_space)
+        self.num_envs = envs.num_envs
+        self.spec = SpaceSpec(self._packer.spec, action_spec(envs.single_action_space))
+        self.row_dtype = self._packer.dtype
+
+    def reset(self, seeds: Sequence[int], out: Array) -> None:
+        """Reset environment i with seeds[i] and write the first observations to `out`, [N, D]."""
+        observations, _ = self._envs.reset(seed=list(seeds))
+        self._packer.pack(observations, out)
+
+    def step(self, actions: Array, out: Array) -> StepResult:
+        """Take `actions`, [N, *], and write the observations to act on next to `out`, [N, D]."""
+        observations, rewards, terminated, truncated, infos = self._envs.step(actions)
+        self._packer.pack(observations, out)
+        final = []
+        if truncated.any():
+            final = [self._packer.pack_one(infos["final_obs"][i]) for i in truncated.nonzero()[0]]
+        return StepResult(rewards, terminated, truncated, final)
+
+    def close(self) -> None:
+        """Close all environments; a film under way is written to its file."""
+        self._envs.close()
+
+
+def make_environments(
+    config: EnvConfig, num_envs: int, video_folder: Path | None = None, video_name: str = "train"
+) -> VectorEnvironment:
+    """Build `num_envs` environments, the first of which is filmed into `video_folder` if one is given."""
+    makers = [maker(config, video_folder if i == 0 else None, video_name) for i in range(num_envs)]
+    if config.vectorization == "async":
+        return VectorEnvironment(
+            AsyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP, copy=False, context="fork")
+        )
+    return VectorEnvironment(SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP, copy=False))
+
+
+def environment_actions(actions: Array, spec: SpaceSpec, squash: bool) -> Array:
+    """Return sampled actions in the environment's own terms: within bounds, shaped and typed as it expects.
+
+    Args:
+        actions: as sampled, [N] or [N, A].
+        spec: the spaces.
+        squash: tanh squashing into the bounds instead of clipping.
+    """
+    action = spec.action
+    if action.kind != "box":
+        return actions + np.asarray(action.start) if any(action.start) else actions
+    low, high = np.asarray(action.low, np.float32), np.asarray(action.high, np.float32)
+    if squash:
+        bounded = low + (np.tanh(actions) + 1) * (0.5 * (high - low))
+    else:
+        bounded = np.clip(actions, low, high)
+    return bounded.reshape(-1, *action.shape)

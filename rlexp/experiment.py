@@ -1,0 +1,64 @@
+"""What one rank does between launch and end: the loop of its topology, then the evaluation."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from rlexp.display import Display
+from rlexp.evaluate import evaluate
+from rlexp.logger import Recorder, Summary
+
+if TYPE_CHECKING:
+    from rlexp.launch import Rank
+    from rlexp.models import ActorCritic
+
+log = logging.getLogger(__name__)
+
+
+def run_rank(rank: Rank) -> None:
+    """Train, and on rank 0 evaluate and write the results down."""
+    from rlexp.topology import coupled
+
+    config = rank.config
+    first = rank.index == 0
+    display = Display(config.updates * config.steps_per_update) if first else None
+    recorder = Recorder(config, rank.run_dir if first else None, display)
+    summary = Summary(rank.run_dir)
+    try:
+        policy = coupled.run(rank, recorder)
+        if first:
+            summary.change(**_progress(recorder, rank.size))
+            summary.change(**_results(rank, recorder, policy))
+    except BaseException:
+        if first:
+            summary.change(**_progress(recorder, rank.size))
+        raise
+    finally:
+        recorder.close()
+
+
+def _progress(recorder: Recorder, world_size: int) -> dict[str, object]:
+    """Return how far the run came; steps per second are those of the loop, start-up and evaluation apart."""
+    return {
+        "world_size": world_size,
+        "env_steps": recorder.env_steps,
+        "updates": recorder.updates,
+        "steps_per_second": recorder.env_steps / recorder.seconds if recorder.seconds > 0 else None,
+        "objective": recorder.mean_return(),
+    }
+
+
+def _results(rank: Rank, recorder: Recorder, policy: ActorCritic) -> dict[str, object]:
+    """Evaluate the trained policy; the objective is its mean return (without evaluation: of the last episodes)."""
+    config = rank.config
+    if config.eval.episodes == 0:
+        return {}
+    if recorder.display is not None:
+        recorder.display.close()
+    folder = rank.run_dir / "videos" / "test" if config.capture_video else None
+    result = evaluate(config, policy, config.eval.episodes, seed=config.seed, video_folder=folder)
+    values = result.as_dict()
+    recorder.test(values["mean_return"], result.video)
+    log.info("evaluation over %d episodes: mean return %.2f", config.eval.episodes, values["mean_return"])
+    return {"objective": values["mean_return"], "eval": values}

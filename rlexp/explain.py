@@ -1,0 +1,1 @@
+def explain(e): return repr(e)

@@ -1,0 +1,249 @@
+"""The learner: from a rollout to new weights, whatever the on-policy algorithm and the number of ranks."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from rlexp.algos.returns import discounted_return_sums, gae
+from rlexp.models.normalizer import RunningMoments, moments_of
+from rlexp.player import in_chunks
+from rlexp.types import Batch, Collective, Metrics, Rollout
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
+    from rlexp.config import Config
+    from rlexp.models import ActorCritic
+
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "rmsprop": torch.optim.RMSprop,
+    "sgd": torch.optim.SGD,
+}
+TERMS = ("policy_loss", "value_loss", "entropy_loss", "approx_kl", "clip_fraction", "grad_norm")
+"""What one step reports, in the order of `LossTerms` without its first, then the gradient norm."""
+ALIGNMENT = 16  # elements: 64 bytes of float32, a cache line
+
+
+def flatten_parameters(module: nn.Module) -> nn.Parameter:
+    """Move all parameters of `module`, and their gradients, into one vector each, and return it.
+
+    The parameters become views: clipping, averaging over ranks, the optimizer and transport then handle one tensor.
+    Each parameter starts at a multiple of 64 bytes; the gaps stay 0.
+    """
+    parameters = list(module.parameters())
+    sizes = [-(-parameter.numel() // ALIGNMENT) * ALIGNMENT for parameter in parameters]
+    flat = nn.Parameter(parameters[0].new_zeros(sum(sizes)))
+    flat.grad = torch.zeros_like(flat)
+    values, gradients = flat.detach().split(sizes), flat.grad.split(sizes)
+    for parameter, value, gradient in zip(parameters, values, gradients, strict=True):
+        count = parameter.numel()
+        value[:count] = parameter.detach().reshape(-1)
+        parameter.data = value[:count].view(parameter.shape)
+        parameter.grad = gradient[:count].view(parameter.shape)
+    return flat
+
+
+class Learner:
+    """Owns the optimizer and the statistics of rewards; the policy's weights are trained in place.
+
+    Args:
+        config: the experiment.
+        policy: on the device of this rank.
+        fabric: gives precision and gradient scaling.
+        group: the ranks that learn together.
+        generator: draws the order of minibatches, on the CPU; equal on all ranks where data are shared.
+        num_envs: environments in the rollouts that this learner is given.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        policy: ActorCritic,
+        fabric: Fabric,
+        group: Collective,
+        generator: torch.Generator,
+        num_envs: int,
+    ) -> None:
+        self._algo, self._env, self._shared = config.algo, config.env, config.topology.share_data
+        self._policy, self._fabric, self._group, self._generator = policy, fabric, group, generator
+        self.weights = flatten_parameters(policy)
+        self._device = self.weights.device
+        algo = config.algo
+        options: dict[str, Any] = {} if algo.optimizer == "rmsprop" else {"fused": True}
+        if algo.optimizer != "sgd":
+            options["eps"] = algo.optimizer_eps
+        self._optimizer = OPTIMIZERS[algo.optimizer]([self.weights], lr=algo.learning_rate, **options)
+        self._scaled = config.fabric.precision == "16-mixed"
+        self._stepper = fabric.setup_optimizers(self._optimizer) if self._scaled else self._optimizer
+        self.reward_moments = RunningMoments(1).to(self._device)
+        self._discounted = torch.zeros(num_envs, device=self._device)  # of the episodes under way
+
+    def update(self, rollout: Rollout, fraction_left: float) -> Metrics:
+        """Learn from a rollout.
+
+        Args:
+            rollout: of the environments of this rank, or of all where data are shared.
+            fraction_left: 1 at the first update, falling linearly towards 0; anneals what the algorithm anneals.
+        """
+        rollout = Rollout(*(getattr(rollout, field.name).to(self._device) for field in fields(rollout)))
+        algo = self._algo
+        learning_rate = algo.learning_rate * (fraction_left if algo.anneal_lr else 1.0)
+        self._optimizer.param_groups[0]["lr"] = learning_rate
+        clip_coef = algo.clip_coef_at(fraction_left)
+        batch = self._targets(rollout)
+        steps: list[Tensor] = []
+        minibatches = self._minibatches_per_epoch(batch.returns.shape[0])
+        for _ in range(algo.update_epochs):
+            epoch = [self._step(part, clip_coef) for part in self._shuffled(batch, minibatches)]
+            steps += epoch
+            if self._stops_early(epoch):
+                break
+        if self._policy.preprocessor.normalizer is not None:
+            rows = self._policy.preprocessor.raw_vector(rollout.obs[:-1])[rollout.valid]
+            self._policy.preprocessor.normalizer.merge(self._moments(rows))
+        return self._metrics(batch, torch.stack(steps).mean(0), learning_rate)
+
+    # Targets
+
+    @torch.no_grad()
+    def _targets(self, rollout: Rollout) -> Batch:
+        """Return the valid transitions of a rollout with their advantages and returns."""
+        steps, count = rollout.rewards.shape
+        with self._fabric.autocast():
+            flat = in_chunks(self._policy.values, rollout.obs.flatten(0, 1))
+            values = flat.view(steps + 1, count)  # [T+1, N]
+            next_values = values[1:]
+            if rollout.final_obs.shape[0] > 0:
+                next_values = next_values.clone()
+                next_values[rollout.truncated] = in_chunks(self._policy.values, rollout.final_obs)
+        advantages = gae(
+            self._scaled_rewards(rollout),
+            values[:-1],
+            next_values,
+            rollout.terminated,
+            rollout.truncated,
+            self._algo.gamma,
+            self._algo.gae_lambda,
+        )
+        batch = Batch(
+            obs=rollout.obs[:-1].flatten(0, 1),
+            actions=rollout.actions.flatten(0, 1),
+            log_prob=rollout.log_prob.flatten(),
+            advantages=advantages.flatten(),
+            returns=(advantages + values[:-1]).flatten(),
+            values=values[:-1].flatten(),
+        )
+        if bool(rollout.valid.all()):
+            return batch
+        return batch.rows(rollout.valid.flatten().nonzero().squeeze(-1))
+
+    def _scaled_rewards(self, rollout: Rollout) -> Tensor:
+        """Return rewards [T, N] normalised and clipped as the settings say; the rollout's own stay as they are."""
+        rewards = rollout.rewards
+        if self._env.normalize_rewards:
+            done = rollout.terminated | rollout.truncated
+            sums = discounted_return_sums(rewards, done, self._discounted, self._algo.gamma)
+            self._discounted = self._algo.gamma * sums[-1] * ~done[-1]
+            self.reward_moments.merge(self._moments(sums[rollout.valid].unsqueeze(-1)))
+            rewards = rewards / (self.reward_moments.variance() + 1e-8).sqrt().float()
+        if self._env.clip_rewards is not None:
+            rewards = rewards.clamp(-self._env.clip_rewards, self._env.clip_rewards)
+        return rewards
+
+    def _moments(self, rows: Tensor) -> Tensor:
+        """Return the moments of rows [B, D], one row a rank where ranks hold different data, [R, 1 + 2D]."""
+        moments = moments_of(rows)
+        return moments.unsqueeze(0) if self._shared else self._group.gather(moments)
+
+    # Minibatches
+
+    def _minibatches_per_epoch(self, rows: int) -> int:
+        """Return the number of minibatches, equal on all ranks, so that none holds more than the settings say."""
+        if self._shared:
+            rows = -(-rows // self._group.size)
+        elif self._group.size > 1:
+            counts = self._group.gather(torch.tensor([rows], dtype=torch.int64, device=self._device))
+            rows = int(counts.max())
+        return -(-rows // (self._algo.per_rank_batch_size or rows))
+
+    def _shuffled(self, batch: Batch, count: int) -> list[Batch]:
+        """Return the transitions in a new order, in `count` minibatches that differ in size by one at most."""
+        order = torch.randperm(batch.returns.shape[0], generator=self._generator)
+        if self._shared:
+            order = order[self._group.rank :: self._group.size]
+        rows = batch.rows(order.to(self._device))
+        columns = [getattr(rows, field.name).tensor_split(count) for field in fields(rows)]
+        return [Batch(*parts) for parts in zip(*columns, strict=True)]
+
+    def _stops_early(self, epoch: list[Tensor]) -> bool:
+        """Return whether the epoch just done is the last one; all ranks agree on it."""
+        limit = self._algo.kl_limit()
+        if limit is None:
+            return False
+        kl = torch.stack(epoch)[:, TERMS.index("approx_kl")].mean()
+        self._group.mean_(kl)
+        return float(kl) > limit
+
+    # One step
+
+    def _step(self, batch: Batch, clip_coef: float) -> Tensor:
+        """Take one optimizer step on a minibatch; return its terms and gradient norm, [6]."""
+        if self._algo.normalize_advantages and batch.advantages.shape[0] > 1:
+            deviation, mean = torch.std_mean(batch.advantages)
+            advantages = (batch.advantages - mean) / (deviation + 1e-8)
+            batch = Batch(batch.obs, batch.actions, batch.log_prob, advantages, batch.returns, batch.values)
+        with self._fabric.autocast():
+            new = self._policy(batch.obs, batch.actions)
+        terms = self._algo.loss(new, batch, clip_coef)
+        norm = self._descend(terms.loss)
+        return torch.stack([*(term.detach() for term in terms[1:]), norm])
+
+    def _descend(self, loss: Tensor) -> Tensor:
+        """Backward, average over ranks, clip, step: the one place where weights change. Returns the norm, []."""
+        gradient = self.weights.grad
+        assert gradient is not None
+        gradient.zero_()
+        if self._scaled:
+            self._fabric.backward(loss)
+            self._fabric.strategy.precision.unscale_gradients(self._optimizer)
+        else:
+            loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
+        if self._group.size > 1:
+            self._group.mean_(gradient)
+        norm = torch.linalg.vector_norm(gradient)
+        if self._algo.max_grad_norm > 0:
+            gradient.mul_((self._algo.max_grad_norm / (norm + 1e-6)).clamp(max=1.0))
+        self._stepper.step()
+        return norm
+
+    # What is reported
+
+    def _metrics(self, batch: Batch, terms: Tensor, learning_rate: float) -> Metrics:
+        """Average the terms, [6], of this rank's steps over ranks, and add what is measured on the whole batch."""
+        errors, returns = batch.returns - batch.values, batch.returns
+        spread = returns.var(correction=0)
+        explained = torch.where(spread > 0, 1 - errors.var(correction=0) / spread, torch.zeros_like(spread))
+        scalars = torch.cat([terms, explained.view(1), batch.values.mean().view(1)])
+        self._group.mean_(scalars)
+        values = scalars.tolist()
+        return Metrics(
+            **dict(zip(TERMS, values, strict=False)),
+            explained_variance=values[-2],
+            value_mean=values[-1],
+            learning_rate=learning_rate,
+        )
+
+    # What a checkpoint holds
+
+    def state(self) -> dict[str, Any]:
+        """Return the state of the optimizer and of the reward statistics, in plain types and tensors."""
+        return {
+            "optimizer": self._optimizer.state_dict(),
+            "reward_moments": self.reward_moments.state_dict(),
+        }

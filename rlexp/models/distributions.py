@@ -1,0 +1,195 @@
+"""Action distributions, each written once, as stateless functions of a parameter tensor.
+
+Sampling takes its noise from outside, so that a player can draw the noise of a whole rollout at once; `sample` is
+exact for the noise that `noise` returns.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+from torch.nn.functional import log_softmax, softplus
+
+from rlexp.types import ActionSpec
+
+# Nodes and weights of 8-point Gauss-Hermite quadrature for expectations under N(0, 1) (Abramowitz & Stegun, 25.4.46).
+_HERMITE = (
+    (0.381186990207322, 0.661147012558241),
+    (1.157193712446780, 0.207802325814892),
+    (1.981656756695843, 0.0170779830074134),
+    (2.930637420257244, 0.000199604072211368),
+)
+
+
+class Distribution(ABC):
+    """A family of distributions over actions.
+
+    Attributes:
+        num_params: width of the parameter tensor, P.
+        num_outputs: how many of the parameters the policy head computes from the observation; the others are free.
+        action_shape: shape of one sampled action: () or (A,).
+        action_dtype: torch.int64 for choices, torch.float32 for real actions.
+    """
+
+    num_params: int
+    num_outputs: int
+    action_shape: tuple[int, ...]
+    action_dtype: torch.dtype
+
+    @abstractmethod
+    def noise(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """Draw noise for actions of batch shape `shape`: [*shape, num_outputs] float32."""
+
+    @abstractmethod
+    def sample(self, params: Tensor, noise: Tensor) -> Tensor:
+        """Return actions, [B] or [B, A], from parameters [B, P] and noise [B, num_outputs]."""
+
+    @abstractmethod
+    def mode(self, params: Tensor) -> Tensor:
+        """Return the most probable actions (for tanh: the squashed mean), [B] or [B, A]."""
+
+    @abstractmethod
+    def log_prob(self, params: Tensor, actions: Tensor) -> Tensor:
+        """Return the log-probability (density) of each action, [B]."""
+
+    @abstractmethod
+    def entropy(self, params: Tensor) -> Tensor:
+        """Return the entropy in nats, [B]."""
+
+
+def _gumbel(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Draw standard Gumbel noise: argmax(logits + noise) is then a sample of softmax(logits)."""
+    return torch.empty(shape, device=generator.device).exponential_(generator=generator).log_().neg_()
+
+
+class Categorical(Distribution):
+    """One choice among K options; the parameters are logits."""
+
+    def __init__(self, options: int) -> None:
+        self.num_params = self.num_outputs = options
+        self.action_shape = ()
+        self.action_dtype = torch.int64
+
+    def noise(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """Draw Gumbel noise, [*shape, K]."""
+        return _gumbel((*shape, self.num_outputs), generator)
+
+    def sample(self, params: Tensor, noise: Tensor) -> Tensor:
+        """Sample by the Gumbel-max trick (arXiv:1411.0030)."""
+        return (params + noise).argmax(-1)
+
+    def mode(self, params: Tensor) -> Tensor:
+        """Return the option of the largest logit."""
+        return params.argmax(-1)
+
+    def log_prob(self, params: Tensor, actions: Tensor) -> Tensor:
+        """Return log softmax(params)[actions]."""
+        return log_softmax(params, -1).gather(-1, actions.unsqueeze(-1)).squeeze(-1)
+
+    def entropy(self, params: Tensor) -> Tensor:
+        """Return -sum p log p."""
+        log_p = log_softmax(params, -1)
+        return -(log_p.exp() * log_p).sum(-1)
+
+
+class MultiCategorical(Distribution):
+    """Several independent choices; the parameters are their logits, side by side."""
+
+    def __init__(self, sizes: tuple[int, ...]) -> None:
+        self._sizes = list(sizes)
+        self._choices = [Categorical(size) for size in sizes]
+        self.num_params = self.num_outputs = sum(sizes)
+        self.action_shape = (len(sizes),)
+        self.action_dtype = torch.int64
+
+    def noise(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """Draw Gumbel noise, [*shape, sum of sizes]."""
+        return _gumbel((*shape, self.num_outputs), generator)
+
+    def sample(self, params: Tensor, noise: Tensor) -> Tensor:
+        """Sample each choice by the Gumbel-max trick."""
+        return self.mode(params + noise)
+
+    def mode(self, params: Tensor) -> Tensor:
+        """Return the option of the largest logit of each choice."""
+        return torch.stack([logits.argmax(-1) for logits in params.split(self._sizes, -1)], -1)
+
+    def log_prob(self, params: Tensor, actions: Tensor) -> Tensor:
+        """Return the sum of the choices' log-probabilities."""
+        pairs = zip(self._choices, params.split(self._sizes, -1), actions.unbind(-1), strict=True)
+        return torch.stack([choice.log_prob(logits, action) for choice, logits, action in pairs], -1).sum(-1)
+
+    def entropy(self, params: Tensor) -> Tensor:
+        """Return the sum of the choices' entropies."""
+        pairs = zip(self._choices, params.split(self._sizes, -1), strict=True)
+        return torch.stack([choice.entropy(logits) for choice, logits in pairs], -1).sum(-1)
+
+
+class Gaussian(Distribution):
+    """Independent normal distributions; the parameters are A means and A log standard deviations."""
+
+    def __init__(self, size: int) -> None:
+        self.num_params, self.num_outputs = 2 * size, size
+        self.action_shape = (size,)
+        self.action_dtype = torch.float32
+
+    def noise(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """Draw standard normal noise, [*shape, A]."""
+        return torch.empty((*shape, self.num_outputs), device=generator.device).normal_(generator=generator)
+
+    def sample(self, params: Tensor, noise: Tensor) -> Tensor:
+        """Return mean + deviation * noise; not bounded."""
+        mean, log_std = params.chunk(2, -1)
+        return mean + log_std.exp() * noise
+
+    def mode(self, params: Tensor) -> Tensor:
+        """Return the mean."""
+        return params.chunk(2, -1)[0]
+
+    def log_prob(self, params: Tensor, actions: Tensor) -> Tensor:
+        """Return the log density of the actions as sampled."""
+        mean, log_std = params.chunk(2, -1)
+        scaled = (actions - mean) * (-log_std).exp()
+        return (-0.5 * scaled.square() - log_std - 0.5 * math.log(2 * math.pi)).sum(-1)
+
+    def entropy(self, params: Tensor) -> Tensor:
+        """Return the sum of log deviations plus A/2 log(2 pi e)."""
+        return (params.chunk(2, -1)[1] + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
+
+
+class TanhGaussian(Gaussian):
+    """tanh of a Gaussian, in (-1, 1) (SAC, arXiv:1801.01290, appendix C).
+
+    Actions are kept as sampled, before tanh, so that their density is exact; log_prob is the density after it.
+    """
+
+    def log_prob(self, params: Tensor, actions: Tensor) -> Tensor:
+        """Return the log density of tanh(actions)."""
+        return super().log_prob(params, actions) - _log_tanh_slope(actions).sum(-1)
+
+    def entropy(self, params: Tensor) -> Tensor:
+        """Return the Gaussian's entropy plus E[log(1 - tanh(u)^2)], by 8-point Gauss-Hermite quadrature."""
+        mean, log_std = params.chunk(2, -1)
+        slope = torch.zeros_like(mean)
+        for node, weight in _HERMITE:
+            offset = math.sqrt(2) * node * log_std.exp()
+            pair = _log_tanh_slope(mean + offset) + _log_tanh_slope(mean - offset)
+            slope = slope + weight / math.sqrt(math.pi) * pair
+        return super().entropy(params) + slope.sum(-1)
+
+
+def _log_tanh_slope(u: Tensor) -> Tensor:
+    """Return log(1 - tanh(u)^2), stable for large |u|."""
+    return 2 * (math.log(2) - u - softplus(-2 * u))
+
+
+def build_distribution(action: ActionSpec, squash: bool) -> Distribution:
+    """Return the distribution for a space: categorical for choices, Gaussian (squashed on request) for real actions."""
+    if action.kind == "discrete":
+        return Categorical(action.sizes[0])
+    if action.kind == "multidiscrete":
+        return MultiCategorical(action.sizes)
+    return (TanhGaussian if squash else Gaussian)(len(action.low))

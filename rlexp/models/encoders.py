@@ -1,0 +1,112 @@
+"""Torsos: from a flat observation row to features."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from rlexp.models.normalizer import ObservationNormalizer
+from rlexp.types import ImageSpec, ObservationSpec
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU, "gelu": nn.GELU, "silu": nn.SiLU,
+}  # fmt: skip
+
+
+def orthogonal(layer: nn.Linear | nn.Conv2d, gain: float) -> None:
+    """Initialise a layer's weight orthogonally (arXiv:1312.6120) and its bias with 0."""
+    nn.init.orthogonal_(layer.weight, gain)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+
+
+def convolutions(image: ImageSpec) -> nn.Sequential:
+    """Return a convolutional torso: of the DQN paper (Nature 2015) from 36 pixels a side on, a small one below."""
+    if min(image.height, image.width) >= 36:
+        layers = [(32, 8, 4), (64, 4, 2), (64, 3, 1)]
+        padding = 0
+    else:
+        layers = [(16, 3, 1), (32, 3, 2)]
+        padding = 1
+    modules: list[nn.Module] = []
+    channels = image.channels
+    for width, kernel, stride in layers:
+        modules += [nn.Conv2d(channels, width, kernel, stride, padding), nn.ReLU()]
+        channels = width
+    return nn.Sequential(*modules, nn.Flatten())
+
+
+class Preprocessor(nn.Module):
+    """Takes an observation row apart: normalised and clipped numbers with one-hot choices, and images in [0, 1]."""
+
+    def __init__(self, spec: ObservationSpec, normalize: bool, clip: float | None) -> None:
+        super().__init__()
+        self.spec = spec
+        self.clip = clip
+        self.normalizer = ObservationNormalizer(spec.vector_size) if normalize and spec.vector_size else None
+        self.vector_features = spec.vector_size + sum(spec.discrete)
+
+    def raw_vector(self, rows: Tensor) -> Tensor:
+        """Return the real numbers of rows [B, D], not normalised: [B, vector_size] float32."""
+        if self.spec.images:
+            rows = rows[..., : 4 * self.spec.floats].view(torch.float32)
+        return rows[..., : self.spec.vector_size]
+
+    def forward(self, rows: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return features [B, vector_features] float32 and images, each [B, C, H, W] float32, of rows [B, D]."""
+        floats = rows[..., : 4 * self.spec.floats].view(torch.float32) if self.spec.images else rows
+        vector = floats[..., : self.spec.vector_size]
+        if self.normalizer is not None:
+            vector = self.normalizer(vector)
+        if self.clip is not None:
+            vector = vector.clamp(-self.clip, self.clip)
+        if self.spec.discrete:
+            values = floats[..., self.spec.vector_size :].long()
+            choices = [one_hot(values[..., i], n).float() for i, n in enumerate(self.spec.discrete)]
+            vector = torch.cat([vector, *choices], -1)
+        return vector, self._images(rows)
+
+    def _images(self, rows: Tensor) -> list[Tensor]:
+        images, start = [], 4 * self.spec.floats
+        for image in self.spec.images:
+            pixels = rows[:, start : start + image.size].view(-1, image.channels, image.height, image.width)
+            images.append(pixels.float() / 255)
+            start += image.size
+        return images
+
+
+class Torso(nn.Module):
+    """Images through convolutions, then everything through fully connected layers."""
+
+    def __init__(
+        self, spec: ObservationSpec, vector_features: int, hidden_sizes: list[int], activation: str, ortho_init: bool
+    ) -> None:
+        super().__init__()
+        self.convolutions = nn.ModuleList(convolutions(image) for image in spec.images)
+        if ortho_init:
+            for layer in self.convolutions.modules():
+                if isinstance(layer, nn.Conv2d):
+                    orthogonal(layer, math.sqrt(2))
+        width = vector_features
+        with torch.no_grad():
+            for image, network in zip(spec.images, self.convolutions, strict=True):
+                width += network(torch.zeros(1, image.channels, image.height, image.width)).shape[1]
+        layers: list[nn.Module] = []
+        for size in hidden_sizes:
+            linear = nn.Linear(width, size)
+            if ortho_init:
+                orthogonal(linear, math.sqrt(2))
+            layers += [linear, ACTIVATIONS[activation]()]
+            width = size
+        self.layers = nn.Sequential(*layers)
+        self.features = width
+
+    def forward(self, vector: Tensor, images: list[Tensor]) -> Tensor:
+        """Return features [B, hidden_sizes[-1]] of what a `Preprocessor` returned."""
+        if images:
+            maps = [network(image) for network, image in zip(self.convolutions, images, strict=True)]
+            vector = torch.cat([vector, *maps], -1)
+        return self.layers(vector)  # type: ignore[no-any-return]  # nn.Module.__call__ is untyped

@@ -1,0 +1,119 @@
+"""The player: steps environments with the current policy and hands over rollouts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rlexp.envs import VectorEnvironment
+from rlexp.envs.vector import environment_actions
+from rlexp.models import ActorCritic
+from rlexp.types import Episode, Rollout
+
+ROWS_AT_ONCE = 16_384
+IMAGE_ROWS_AT_ONCE = 1_024
+
+
+def in_chunks(function: Callable[..., Tensor], *rows: Tensor) -> Tensor:
+    """Apply `function` to rows [B, *] some thousand at a time (images: one thousand), and join its results, [B]."""
+    size = IMAGE_ROWS_AT_ONCE if rows[0].dtype == torch.uint8 else ROWS_AT_ONCE
+    if rows[0].shape[0] <= size:
+        return function(*rows)
+    return torch.cat([function(*chunk) for chunk in zip(*(row.split(size) for row in rows), strict=True)])
+
+
+class Player:
+    """Owns environments; knows no gamma, no critic and no algorithm.
+
+    Args:
+        envs: the environments.
+        seeds: one for each environment; they are reset at once.
+        policy: acts; its weights may change between two calls of `collect`.
+        num_steps: T, steps per environment in a rollout.
+        generator: draws the noise of sampling, on the policy's device.
+        squash: whether real actions are squashed into their bounds by tanh instead of clipped.
+    """
+
+    def __init__(
+        self,
+        envs: VectorEnvironment,
+        seeds: Sequence[int],
+        policy: ActorCritic,
+        num_steps: int,
+        generator: torch.Generator,
+        squash: bool,
+    ) -> None:
+        self._envs, self._policy, self._generator = envs, policy, generator
+        self._num_steps, self._squash = num_steps, squash
+        self._device = generator.device
+        count = envs.num_envs
+        self._obs_dtype = torch.uint8 if envs.row_dtype == np.uint8 else torch.float32
+        self._next_obs = torch.zeros((count, envs.spec.observation.row_size), dtype=self._obs_dtype)
+        self._returns = np.zeros(count)  # of the episodes under way, up to the end of the last rollout
+        self._lengths = np.zeros(count, np.int64)
+        self.episodes: list[Episode] = []
+        envs.reset(seeds, self._next_obs.numpy())
+
+    def collect(self) -> Rollout:
+        """Step every environment T times; afterwards `episodes` holds those that ended on the way, in order."""
+        steps, count, width = self._num_steps, *self._next_obs.shape
+        distribution = self._policy.distribution
+        obs = torch.empty((steps + 1, count, width), dtype=self._obs_dtype)
+        obs[0] = self._next_obs
+        actions = torch.empty((steps, count, *distribution.action_shape), dtype=distribution.action_dtype)
+        rewards = np.empty((steps, count))
+        terminated, truncated = np.empty((steps, count), np.bool_), np.empty((steps, count), np.bool_)
+        final_obs: list[np.ndarray] = []  # type: ignore[type-arg]  # float32 or uint8
+        noise = distribution.noise((steps, count), self._generator)
+        rows, action_rows = obs.numpy(), actions.numpy()
+        with torch.inference_mode():
+            for step in range(steps):
+                params = self._policy.act(obs[step].to(self._device))
+                actions[step] = distribution.sample(params, noise[step])
+                taken = environment_actions(action_rows[step], self._envs.spec, self._squash)
+                result = self._envs.step(taken, rows[step + 1])
+                rewards[step], terminated[step], truncated[step] = result.rewards, result.terminated, result.truncated
+                if result.final_obs:
+                    final_obs += result.final_obs
+        self._next_obs = obs[-1].clone()
+        self._count_episodes(rewards, terminated | truncated)
+        final = torch.from_numpy(np.stack(final_obs)) if final_obs else obs.new_empty((0, width))
+        return Rollout(
+            obs=obs,
+            actions=actions,
+            rewards=torch.from_numpy(rewards).float(),
+            terminated=torch.from_numpy(terminated),
+            truncated=torch.from_numpy(truncated),
+            log_prob=self._log_prob(obs[:-1], actions),
+            final_obs=final,
+            valid=torch.ones((steps, count), dtype=torch.bool),
+            initial_state=torch.empty((count, 0)),
+        )
+
+    @torch.no_grad()
+    def _log_prob(self, obs: Tensor, actions: Tensor) -> Tensor:
+        """Return log-probabilities [T, N] of actions [T, N, *] in one batched pass."""
+        flat = in_chunks(
+            self._policy.log_prob, obs.flatten(0, 1).to(self._device), actions.flatten(0, 1).to(self._device)
+        )
+        return flat.view(obs.shape[:2]).cpu()
+
+    def _count_episodes(self, rewards: np.ndarray, done: np.ndarray) -> None:  # type: ignore[type-arg]  # float64, bool
+        """Add up rewards [T, N] episode by episode, and keep the sums of those that go on."""
+        self.episodes = []
+        start = np.zeros(done.shape[1], np.int64)
+        for step, env in zip(*done.nonzero(), strict=True):
+            total = self._returns[env] + rewards[start[env] : step + 1, env].sum()
+            length = self._lengths[env] + step + 1 - start[env]
+            self.episodes.append(Episode(float(total), int(length)))
+            self._returns[env], self._lengths[env], start[env] = 0.0, 0, step + 1
+        for env in range(done.shape[1]):
+            self._returns[env] += rewards[start[env] :, env].sum()
+            self._lengths[env] += done.shape[0] - start[env]
+
+    def close(self) -> None:
+        """Close the environments; a film under way is written to its file."""
+        self._envs.close()

@@ -1,0 +1,70 @@
+"""TensorBoard: scalars of an update as one event, hyperparameters, and the test film as an animated image."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tensorboard.compat.proto.summary_pb2 import Summary
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+
+from rlexp.settings import fields_of
+
+if TYPE_CHECKING:
+    from rlexp.config import Config
+
+MAX_FRAMES = 150
+MAX_SIDE = 300
+"""Bounds of the animated image: frames are left out and scaled down to stay within them."""
+
+
+class TensorBoard:
+    """Writes one event file into `folder`."""
+
+    def __init__(self, folder: Path, config: Config) -> None:
+        self._writer = SummaryWriter(str(folder))
+        self._file = self._writer._get_file_writer()
+        values = {key: value if isinstance(value, bool | int | float | str) else str(value)
+                  for key, value, _ in fields_of(config)}  # fmt: skip
+        experiment, start, self._end = hparams(values, {"Test/cumulative_reward": 0.0})
+        self._file.add_summary(experiment)
+        self._file.add_summary(start)
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Write scalars, all at environment step `step`."""
+        summary = Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()])
+        self._file.add_summary(summary, step)
+
+    def video(self, step: int, path: Path) -> None:
+        """Write an mp4 file as an animated image."""
+        encoded, height, width = animated(path)
+        image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=encoded)
+        self._file.add_summary(Summary(value=[Summary.Value(tag="Test/video", image=image)]), step)
+
+    def close(self) -> None:
+        """End the session and flush."""
+        self._file.add_summary(self._end)
+        self._writer.close()
+
+
+def animated(path: Path) -> tuple[bytes, int, int]:
+    """Return an mp4 file as GIF bytes, with height and width in pixels."""
+    from moviepy import VideoFileClip
+    from PIL import Image
+
+    with VideoFileClip(str(path), audio=False) as clip:
+        total = max(1, round(clip.duration * clip.fps))
+        stride = -(-total // MAX_FRAMES)
+        frames = []
+        for number, frame in enumerate(clip.iter_frames()):
+            if number % stride == 0:
+                picture = Image.fromarray(frame)
+                picture.thumbnail((MAX_SIDE, MAX_SIDE))
+                frames.append(picture)
+        milliseconds = 1000 * stride / clip.fps
+    buffer = io.BytesIO()
+    options: dict[str, Any] = {"save_all": True, "append_images": frames[1:], "loop": 0}
+    frames[0].save(buffer, "GIF", duration=milliseconds, **options)
+    return buffer.getvalue(), frames[0].height, frames[0].width

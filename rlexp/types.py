@@ -1,0 +1,198 @@
+"""Frozen data that crosses rooms, and the one interface that learners need of other ranks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ACTION_KINDS = ("discrete", "multidiscrete", "box")
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """One uint8 image of an observation, stored channels first."""
+
+    name: str
+    channels: int
+    height: int
+    width: int
+
+    @property
+    def size(self) -> int:
+        """Number of bytes."""
+        return self.channels * self.height * self.width
+
+
+@dataclass(frozen=True)
+class ObservationSpec:
+    """How an observation lies in one flat row.
+
+    A row holds the real numbers first (`vector_size` float32), then the discrete values (one float32 each), then
+    the images (uint8). Without images a row is float32 of shape [vector_size + len(discrete)]; with images it is
+    uint8, and the float32 part takes four bytes a number. One tensor holds any observation, so rollouts, minibatches
+    and transport need not know what it is made of.
+    """
+
+    vector_size: int
+    discrete: tuple[int, ...]
+    images: tuple[ImageSpec, ...]
+
+    @property
+    def floats(self) -> int:
+        """Number of float32 in a row."""
+        return self.vector_size + len(self.discrete)
+
+    @property
+    def row_size(self) -> int:
+        """Number of elements in a row; a multiple of four where a row is bytes, so that floats stay aligned."""
+        if not self.images:
+            return self.floats
+        return 4 * self.floats + -(-sum(image.size for image in self.images) // 4) * 4
+
+
+@dataclass(frozen=True)
+class ActionSpec:
+    """What an action is.
+
+    Attributes:
+        kind: 'discrete' (one choice), 'multidiscrete' (several choices) or 'box' (real numbers).
+        sizes: number of options of each choice; empty for 'box'.
+        shape: shape of one action in the environment.
+        start: first value of each choice.
+        low: lower bounds, flat; empty for choices.
+        high: upper bounds, flat; empty for choices.
+    """
+
+    kind: str
+    sizes: tuple[int, ...]
+    shape: tuple[int, ...]
+    start: tuple[int, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class SpaceSpec:
+    """The spaces of an environment, as networks and buffers need them."""
+
+    observation: ObservationSpec
+    action: ActionSpec
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """T steps of N environments, as the player saw them.
+
+    Attributes:
+        obs: raw observation rows, [T+1, N, D] float32 or uint8; the last is what the next rollout starts with.
+        actions: as sampled, before bounds are applied; [T, N] int64, or [T, N, A] int64 or float32.
+        rewards: raw, [T, N] float32.
+        terminated: [T, N] bool.
+        truncated: [T, N] bool.
+        log_prob: log-probability of each action under the policy that acted, [T, N] float32.
+        final_obs: true last observation of each truncated step, in the order of truncated.nonzero(), [M, D].
+        valid: False where a row is no transition (an environment that resets on the next step), [T, N] bool.
+        initial_state: recurrent state before the first step, [N, S] float32; S = 0 without one.
+    """
+
+    obs: Tensor
+    actions: Tensor
+    rewards: Tensor
+    terminated: Tensor
+    truncated: Tensor
+    log_prob: Tensor
+    final_obs: Tensor
+    valid: Tensor
+    initial_state: Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B transitions to learn from.
+
+    Attributes:
+        obs: observation rows, [B, D].
+        actions: [B] or [B, A].
+        log_prob: under the policy that acted, [B].
+        advantages: [B].
+        returns: targets of the value estimates, [B].
+        values: estimates at the start of the update, [B].
+    """
+
+    obs: Tensor
+    actions: Tensor
+    log_prob: Tensor
+    advantages: Tensor
+    returns: Tensor
+    values: Tensor
+
+    def rows(self, index: Tensor) -> Batch:
+        """Return the transitions at `index`, [b] int64."""
+        return Batch(*(getattr(self, field.name).index_select(0, index) for field in fields(self)))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the current weights say of B transitions: log-probabilities, entropies (nats) and values, each [B]."""
+
+    log_prob: Tensor
+    entropy: Tensor
+    values: Tensor
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Scalars of one update, means over its minibatches and ranks (explained variance and value mean: over rows)."""
+
+    policy_loss: float
+    value_loss: float
+    entropy_loss: float
+    approx_kl: float
+    clip_fraction: float
+    grad_norm: float
+    explained_variance: float
+    value_mean: float
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class Episode:
+    """A finished episode: undiscounted sum of raw rewards, and length in steps."""
+
+    episode_return: float
+    length: int
+
+
+@dataclass(frozen=True)
+class UpdateReport:
+    """What one update left to be told.
+
+    Attributes:
+        number: updates done so far.
+        metrics: of the update.
+        episodes: that ended in its rollout, of all ranks.
+        collect_seconds: wall time of the rollout on this rank.
+        update_seconds: wall time of learning on this rank, transport included.
+    """
+
+    number: int
+    metrics: Metrics
+    episodes: list[Episode]
+    collect_seconds: float
+    update_seconds: float
+
+
+class Collective(Protocol):
+    """What a learner asks of the ranks that learn with it; every rank must make the same calls in the same order."""
+
+    rank: int
+    size: int
+
+    def mean_(self, tensor: Tensor) -> None:
+        """Replace `tensor` by its mean over the ranks."""
+
+    def gather(self, tensor: Tensor) -> Tensor:
+        """Return the tensors of all ranks, equal in shape, stacked in the order of ranks: [size, *]."""
