@@ -182,7 +182,9 @@ def enter(job: Job, body: Body) -> None:
 
     config = job.config
     torch.set_num_threads(_threads(config))
+    torch.set_flush_denormal(True)  # else moments of dead units slow the optimizer tenfold
     torch.use_deterministic_algorithms(config.torch_deterministic)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # every buffer here is written before it is read
     torch.backends.cudnn.deterministic = config.torch_deterministic
     fabric = _fabric(config)
     fabric.launch()

@@ -67,12 +67,13 @@ class Player:
         rewards = np.empty((steps, count))
         terminated, truncated = np.empty((steps, count), np.bool_), np.empty((steps, count), np.bool_)
         final_obs: list[np.ndarray] = []  # type: ignore[type-arg]  # float32 or uint8
-        noise = distribution.noise((steps, count), self._generator)
+        noise = distribution.noise((steps, count), self._generator).unbind(0)
         rows, action_rows = obs.numpy(), actions.numpy()
+        act, on_cpu = self._policy.actor(), self._device.type == "cpu"
         with torch.inference_mode():
-            for step in range(steps):
-                params = self._policy.act(obs[step].to(self._device))
-                actions[step] = distribution.sample(params, noise[step])
+            for step, (seen, action) in enumerate(zip(obs[:-1].unbind(0), actions.unbind(0), strict=True)):
+                params = act(seen if on_cpu else seen.to(self._device))
+                action.copy_(distribution.sample(params, noise[step]))
                 taken = environment_actions(action_rows[step], self._envs.spec, self._squash)
                 result = self._envs.step(taken, rows[step + 1])
                 rewards[step], terminated[step], truncated[step] = result.rewards, result.terminated, result.truncated

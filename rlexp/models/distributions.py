@@ -59,6 +59,10 @@ class Distribution(ABC):
     def entropy(self, params: Tensor) -> Tensor:
         """Return the entropy in nats, [B]."""
 
+    def log_prob_and_entropy(self, params: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return both, each [B]; families that share work between them do it once."""
+        return self.log_prob(params, actions), self.entropy(params)
+
 
 def _gumbel(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     """Draw standard Gumbel noise: argmax(logits + noise) is then a sample of softmax(logits)."""
@@ -91,7 +95,15 @@ class Categorical(Distribution):
 
     def entropy(self, params: Tensor) -> Tensor:
         """Return -sum p log p."""
+        return self._entropy(log_softmax(params, -1))
+
+    def log_prob_and_entropy(self, params: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return both from one log-softmax."""
         log_p = log_softmax(params, -1)
+        return log_p.gather(-1, actions.unsqueeze(-1)).squeeze(-1), self._entropy(log_p)
+
+    @staticmethod
+    def _entropy(log_p: Tensor) -> Tensor:
         return -(log_p.exp() * log_p).sum(-1)
 
 
