@@ -60,7 +60,7 @@ class FabricConfig:
     devices: int = setting(1, "Ranks on this node.", ge=1)
     num_nodes: int = setting(1, "Nodes.", ge=1)
     precision: str = setting("32-true", "Precision of the networks.", choices=PRECISIONS)
-    threads_per_rank: int | str = setting("auto", "CPU threads of each rank; auto: an equal share of the cores.", ge=1)
+    threads_per_rank: int | str = setting("auto", "CPU threads of each rank; auto: see docs/performance.md.", ge=1)
     timeout_seconds: float = setting(600.0, "Longest wait for another rank, in seconds.", gt=0)
 
 
@@ -176,6 +176,7 @@ def _help() -> str:
             "",
             "  --cfg job prints the composed config with every key; -sc install=bash prints shell completion.",
             "  --multirun seed=1,2,3 runs a sweep; hydra.run.dir=DIR puts the run into DIR.",
+            "",
         ]
     ).replace("???", "required")
 

@@ -1,1 +1,107 @@
-def explain(e): return repr(e)
+"""From what Hydra and OmegaConf raise to one line: what was given, what is allowed, what to write."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from omegaconf.errors import ConfigKeyError, InterpolationToMissingValueError, OmegaConfBaseException
+
+from rlexp.algos import ALGORITHMS
+from rlexp.config import Config
+from rlexp.settings import fields_of
+
+
+def explain(error: Exception) -> str:
+    """Return an error of composition as one readable line."""
+    causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, MissingConfigException):
+            return _choice(cause)
+        if isinstance(cause, OverrideParseException):
+            return f"cannot read the override {cause.override!r}: write key=value, group=choice or --multirun key=a,b"
+        if isinstance(cause, InterpolationToMissingValueError):
+            key = str(cause).partition("Missing mandatory value: ")[2].split()[0]
+            return f"{key} has no value; give it as {key}=VALUE"
+        if isinstance(cause, ConfigKeyError | AttributeError) and getattr(cause, "full_key", None):
+            return unknown_key(str(cause.full_key))  # type: ignore[union-attr]  # just looked for
+        if isinstance(cause, OmegaConfBaseException) and cause.full_key:
+            reason = str(cause).split("\n")[0].rstrip(".")
+            return f"{cause.full_key}: {reason}; its type is {_type_name(cause.full_key)}"
+    text = " ".join(str(error).split())
+    if isinstance(error, ConfigCompositionException) and text.startswith("Ambiguous value"):
+        value = re.search(r"'(.*?)'", text)
+        given = value.group(1) if value else "an override"
+        return f"{given} names several values; add --multirun to run each of them, or write key=[a,b] for a list"
+    return text
+
+
+def unknown_key(key: str) -> str:
+    """Return one line on a key that does not exist, with the nearest that do."""
+    known = known_keys()
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.9) or difflib.get_close_matches(key, known, n=3)
+    if key.startswith("env.kwargs."):
+        return f"{key} is new; write +{key}=VALUE to hand a keyword argument to the environment"
+    hint = f"did you mean {' or '.join(near)}?" if near else "--cfg job lists the keys"
+    return f"unknown key {key}; {hint}"
+
+
+def known_keys() -> list[str]:
+    """Return every key of the schema, of all algorithms."""
+    keys = []
+    for algorithm in ALGORITHMS.values():
+        keys += [key for key, _, _ in fields_of(Config(algo=algorithm()))]
+    return sorted(set(keys))
+
+
+def surplus_keys(config: Any, values: Any, prefix: str = "") -> Iterator[str]:
+    """Yield the keys of the mapping `values` for which the dataclass instance `config` has no field."""
+    names = {field.name for field in fields(config)}
+    for name in values:
+        if name not in names:
+            yield f"{prefix}{name}"
+        elif is_dataclass(getattr(config, name)):
+            yield from surplus_keys(getattr(config, name), values[name], f"{prefix}{name}.")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and what caused it, the nearest first, Hydra's wrapping apart."""
+    seen = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        error = error.__cause__ or error.__context__
+    known = [item for item in seen if isinstance(item, HydraException | OmegaConfBaseException)]
+    yield from (item for item in known if type(item) is not ConfigCompositionException)
+
+
+def _choice(error: MissingConfigException) -> str:
+    """Return one line on a group choice that does not exist."""
+    group, _, choice = str(error.missing_cfg_file).rpartition("/")
+    options = [option for option in error.options or [] if not option.endswith("_schema")]
+    if not group or not options:
+        return unknown_key(str(error.missing_cfg_file))
+    return f"{group}={choice} is not a choice; allowed: {', '.join(options)}"
+
+
+def _type_name(key: str) -> str:
+    """Return the declared type of a key, as a person writes it."""
+    node: Any = Config
+    for name in key.split("."):
+        declared = {field.name: field.type for field in fields(node)} if is_dataclass(node) else {}
+        found = declared.get(name)
+        if found is None:
+            return "another"
+        nested = {"EnvConfig", "TopologyConfig", "FabricConfig", "CheckpointConfig", "EvalConfig"}
+        if str(found) in nested:
+            import rlexp.config
+
+            node = getattr(rlexp.config, str(found))
+        elif name == "algo":
+            node = ALGORITHMS["ppo"]
+        else:
+            return str(found).replace(" | None", ", or null")
+    return "a group"

@@ -181,7 +181,7 @@ def enter(job: Job, body: Body) -> None:
     import torch
 
     config = job.config
-    torch.set_num_threads(_threads(config))
+    torch.set_num_threads(_threads(job))
     torch.set_flush_denormal(True)  # else moments of dead units slow the optimizer tenfold
     torch.use_deterministic_algorithms(config.torch_deterministic)
     torch.utils.deterministic.fill_uninitialized_memory = False  # every buffer here is written before it is read
@@ -200,12 +200,19 @@ def enter(job: Job, body: Body) -> None:
             torch.distributed.destroy_process_group()
 
 
-def _threads(config: Config) -> int:
-    threads = config.fabric.threads_per_rank
+def _threads(job: Job) -> int:
+    """Return the CPU threads of a rank: as set, or for `auto` its share of the cores, but one for a small network.
+
+    Layers of up to 256 units on minibatches of some hundred rows gain nothing from a second thread, and two processes
+    whose threads wait for each other on the same cores lose tenfold.
+    """
+    threads = job.config.fabric.threads_per_rank
     if isinstance(threads, int):
         return threads
+    if not job.spec.observation.images and max(job.config.algo.hidden_sizes) <= 256:
+        return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // config.fabric.devices)
+    return max(1, cores // job.config.fabric.devices)
 
 
 def _fabric(config: Config) -> Fabric:

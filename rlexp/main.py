@@ -6,11 +6,13 @@ usage: python -m rlexp.main [--multirun] [group=choice ...] [key=value ...]
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -20,70 +22,76 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from rlexp.config import conf_dir, register, resolve
-from rlexp.explain import explain
+from rlexp.explain import explain, surplus_keys, unknown_key
 from rlexp.launch import Interrupted, Job, RunFailed, log_to
 from rlexp.launch import run as launch
 from rlexp.logger import Summary
 from rlexp.report import run_table, sweep_table
 from rlexp.settings import ConfigError
 
+log = logging.getLogger(__name__)
 register()
 
 
 def run(composed: DictConfig) -> float:
     """Run one experiment, alone or as a job of a sweep; return its objective, the mean evaluation return.
 
-    Raises:
-        ConfigError: the config or the environment is not usable; nothing was started.
-        RunFailed: a rank failed.
-        Interrupted: SIGINT or SIGTERM came.
+    A failure is noted rather than raised, and the objective is then NaN: Hydra would stop or garble a sweep for it.
     """
     settings = HydraConfig.get()
     run_dir = Path(settings.runtime.output_dir)
     sweep = settings.mode == RunMode.MULTIRUN
     if sweep:
-        _remember(run_dir.parent)
-        _save_composed(composed, run_dir)
+        if run_dir.parent not in _sweeps:
+            _sweeps.append(run_dir.parent)
         print(f"\njob {settings.job.num}: {' '.join(settings.overrides.task)}", flush=True)
     try:
-        from rlexp.envs import check_environment
-        from rlexp.experiment import run_rank
-
-        config = resolve(composed)
-        spec = check_environment(config)
-        if not sweep:
+        if sweep:
             _save_composed(composed, run_dir)
-        steps = config.updates * config.steps_per_update
-        print(
-            f"{config.env.id}: {config.updates:,} updates of {config.steps_per_update:,} steps = {steps:,} steps, "
-            f"{config.world_size} rank{'s' * (config.world_size > 1)}, seed {config.seed}",
-            flush=True,
-        )
-        summary = launch(Job(config, spec, run_dir), run_rank)
-    except ConfigError as error:
+        summary = _run(composed, run_dir)
+    except (ConfigError, RunFailed) as error:
+        _errors.append(error)
         if sweep:
-            _write_failure(run_dir, str(error))
             print(f"error: {error}", file=sys.stderr, flush=True)
-        else:
-            _remove_empty(run_dir)
-        raise
-    except RunFailed as error:
-        if sweep:
-            print(f"error: {error}; see {run_dir / 'main.log'}", file=sys.stderr, flush=True)
-        raise
+        if isinstance(error, ConfigError):
+            _refuse(run_dir, error, sweep)
+        return math.nan
     if summary and not sweep:
         run_table(run_dir, summary)
     objective = summary.get("objective")
     return math.nan if objective is None else float(objective)
 
 
+def _run(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
+    """Check everything, then launch; return the summary.
+
+    Raises:
+        ConfigError: the config or the environment is not usable; nothing was started.
+        RunFailed: a rank failed.
+        Interrupted: SIGINT or SIGTERM came.
+    """
+    from rlexp.envs import check_environment
+    from rlexp.experiment import run_rank
+
+    config = resolve(composed)
+    surplus = next(surplus_keys(config, composed), None)
+    if surplus is not None:
+        raise ConfigError(unknown_key(surplus))
+    spec = check_environment(config)
+    _save_composed(composed, run_dir)
+    steps = config.updates * config.steps_per_update
+    print(
+        f"{config.env.id}: {config.updates:,} updates of {config.steps_per_update:,} steps = {steps:,} steps, "
+        f"{config.world_size} rank{'s' * (config.world_size > 1)}, seed {config.seed}",
+        flush=True,
+    )
+    return launch(Job(config, spec, run_dir), run_rank)
+
+
 _sweeps: list[Path] = []
 """The directory of the sweep under way, if any; noted by the first job that runs in this process."""
-
-
-def _remember(sweep_dir: Path) -> None:
-    if sweep_dir not in _sweeps:
-        _sweeps.append(sweep_dir)
+_errors: list[Exception] = []
+"""What went wrong in jobs that ran in this process."""
 
 
 def _save_composed(composed: DictConfig, run_dir: Path) -> None:
@@ -96,23 +104,20 @@ def _save_composed(composed: DictConfig, run_dir: Path) -> None:
     OmegaConf.save(settings.hydra.overrides.task, folder / "overrides.yaml")
 
 
-def _write_failure(run_dir: Path, error: str) -> None:
-    """Say in a job's own files that it could not start."""
-    import logging
-
+def _refuse(run_dir: Path, error: ConfigError, sweep: bool) -> None:
+    """Leave no directory behind for a run that did not start; a job of a sweep says in its files why it did not."""
+    if not sweep:
+        with contextlib.suppress(OSError):  # only empty directories go: those that Hydra made for the run
+            for folder in (run_dir, *run_dir.parents[:2]):
+                folder.rmdir()
+        return
     summary = Summary(run_dir)
     summary.start(0)
-    summary.change(state="failed", error=error)
+    summary.change(state="failed", error=str(error))
     handler = log_to(run_dir / "main.log")
-    logging.getLogger(__name__).error("%s", error, exc_info=True)
+    log.error("%s", error)
     logging.getLogger().removeHandler(handler)
-
-
-def _remove_empty(run_dir: Path) -> None:
-    """Remove the directories that Hydra made for a run that did not start, as far as they are empty."""
-    with contextlib.suppress(OSError):
-        for folder in (run_dir, *run_dir.parents[:2]):
-            folder.rmdir()
+    handler.close()
 
 
 def _end_sweep() -> bool:
@@ -137,10 +142,6 @@ def cli() -> None:
     status = 0
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(run)()
-    except (ConfigError, RunFailed) as error:
-        status = 1
-        if not _sweeps:
-            print(f"error: {error}", file=sys.stderr)
     except (HydraException, OmegaConfBaseException) as error:
         status = 1
         print(f"error: {explain(error)}", file=sys.stderr)
@@ -150,9 +151,13 @@ def cli() -> None:
     except KeyboardInterrupt:
         status = 130
         print("stopped by SIGINT", file=sys.stderr)
-    if not _end_sweep() and status == 0:
+    except OSError as error:
         status = 1
-    sys.exit(status)
+        print(f"error: {error.filename or 'the system'}: {error.strerror or error}", file=sys.stderr)
+    good = _end_sweep()
+    if _errors and not _sweeps:
+        print(f"error: {_errors[0]}", file=sys.stderr)
+    sys.exit(status or int(bool(_errors) or not good))
 
 
 if __name__ == "__main__":

@@ -49,8 +49,8 @@ def setting(
 
 def _allowed(metadata: Any) -> str:
     """Return the allowed range in words, such as '0 <= value <= 1'."""
-    low = next((f"{metadata[k]:g} {s} " for k, s in (("ge", "<="), ("gt", "<")) if metadata[k] is not None), "")
-    high = next((f" {s} {metadata[k]:g}" for k, s in (("le", "<="), ("lt", "<")) if metadata[k] is not None), "")
+    low = next((f"{metadata[k]} {s} " for k, s in (("ge", "<="), ("gt", "<")) if metadata[k] is not None), "")
+    high = next((f" {s} {metadata[k]}" for k, s in (("le", "<="), ("lt", "<")) if metadata[k] is not None), "")
     return f"{low}value{high}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import warnings
 
 import gymnasium
 import numpy as np
@@ -27,13 +28,16 @@ def check_environment(config: Config) -> SpaceSpec:
     """
     env_id = config.env.id
     try:
-        env = make_environment(config.env)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an old version, say: what matters of it is in the error
+            env = make_environment(config.env)
     except gymnasium.error.DependencyNotInstalled as error:
         raise ConfigError(f"env.id={env_id} needs a package that is missing; {_install(str(error))}") from None
     except (gymnasium.error.UnregisteredEnv, gymnasium.error.DeprecatedEnv) as error:
         raise ConfigError(_unknown(env_id, error)) from None
     except ModuleNotFoundError as error:
-        raise ConfigError(f"env.id={env_id} needs module {error.name}, which is not installed") from None
+        name = error.name or env_id.partition(":")[0]
+        raise ConfigError(f"env.id={env_id} needs module {name}, which is not installed") from None
     except Exception as error:
         detail = " ".join(str(error).split())
         raise ConfigError(f"env.id={env_id} does not build: {type(error).__name__}: {detail}") from error

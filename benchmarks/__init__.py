@@ -1,0 +1,1 @@
+"""Speed and learning, against peers and published numbers; each with one command in the Makefile."""

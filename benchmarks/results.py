@@ -1,0 +1,133 @@
+"""Learning: train every preset on several seeds and write docs/results.md.
+
+usage: python -m benchmarks.results [--only NAME ...] [--jobs 2] [--reuse]
+
+Each run is the user's own command with experiment=NAME seed=N eval.episodes=20; the page is made from the summaries that
+the runs leave in outputs/results/. --reuse takes a run that is already completed there instead of running it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import statistics
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import described
+
+OUTPUTS = Path("outputs/results")
+PAGE = Path("docs/results.md")
+LAST_UPDATES = 5
+
+
+@dataclass(frozen=True)
+class Task:
+    """A preset, the seeds it is run with, what it should reach, and what others published."""
+
+    name: str
+    env_id: str
+    seeds: tuple[int, ...]
+    target: float
+    published: str
+
+
+TASKS = (
+    Task("cartpole", "CartPole-v1", tuple(range(1, 11)), 495, "500 (zoo, 100k steps)"),
+    Task("acrobot", "Acrobot-v1", (1, 2, 3, 4, 5), -80, "-73.5 ± 18.2 (zoo, 1M); -86.4 ± 1.3 (CleanRL, 500k, training)"),
+    Task("mountaincar", "MountainCar-v0", (1, 2, 3, 4, 5), -110, "-110.4 ± 19.5 (zoo, 1M); -200 (CleanRL, 500k)"),
+    Task("pendulum", "Pendulum-v1", (1, 2, 3, 4, 5), -172, "-172.2 ± 104.2 (zoo, 100k, gSDE); -174.9 (SLM-Lab, 300k)"),
+    Task("lunarlander", "LunarLander-v3", (1, 2, 3, 4, 5), 242, "242.1 ± 31.8 (zoo, 1M, on v2); 183.3 (SLM-Lab, 300k)"),
+)
+EXAMPLE = Task("seed_example", "LunarLander-v3", (1,), 210, "199 to 231 (the example itself, on v2, same settings)")
+
+
+def folder(task: Task, seed: int) -> Path:
+    """Return where a run leaves its files."""
+    return OUTPUTS / f"{task.name}-seed{seed}"
+
+
+def run(task: Task, seed: int, reuse: bool) -> dict[str, Any]:
+    """Run one seed of a task in a process of its own; return its summary."""
+    summary = folder(task, seed) / "summary.json"
+    if not (reuse and summary.is_file() and json.loads(summary.read_text())["state"] == "completed"):
+        command = [sys.executable, "-m", "rlexp.main", f"experiment={task.name}", f"seed={seed}", "eval.episodes=20"]
+        subprocess.run([*command, f"hydra.run.dir={folder(task, seed)}"], check=True, stdout=subprocess.DEVNULL)
+    values: dict[str, Any] = json.loads(summary.read_text())
+    objective = values["eval"]["mean_return"]
+    print(f"{task.name} seed {seed}: {objective:.1f} ({values['wall_seconds']:.0f} s)", flush=True)
+    return values
+
+
+def row(task: Task, summaries: list[dict[str, Any]]) -> str:
+    """Return a task's row: mean over seeds with their deviation, each seed's value, beside what is published."""
+    means = [summary["eval"]["mean_return"] for summary in summaries]
+    spread = statistics.stdev(means) if len(means) > 1 else 0.0
+    mean = statistics.fmean(means)
+    each = ", ".join(f"{value:.1f}" for value in means)
+    verdict = "yes" if mean >= task.target else "no"
+    seconds = statistics.fmean(summary["wall_seconds"] for summary in summaries)
+    return (
+        f"| {task.env_id} | {summaries[0]['env_steps']:,} | {mean:.1f} ± {spread:.1f} | {each} | {task.target} | "
+        f"{verdict} | {task.published} | {seconds:.0f} |"
+    )
+
+
+def last_training_returns(path: Path) -> list[float]:
+    """Return the mean training return of each of the last updates."""
+    with (path / "metrics.csv").open() as file:
+        returns = [float(line["Rewards/rew_avg"]) for line in csv.DictReader(file) if line["Rewards/rew_avg"]]
+    return returns[-LAST_UPDATES:]
+
+
+def page(rows: list[str], example: list[float], greedy: float) -> str:
+    """Return the text of docs/results.md."""
+    return f"""# Results
+
+Made by `make results`. {described()}
+
+Each value is the final greedy evaluation of one seed, the mean return of 20 episodes on seeds apart from training's; the
+figure after ± is the standard deviation over seeds. The presets are in `conf/experiment/`. The published numbers are of
+one run (rl-baselines3-zoo: deterministic evaluation, ± over episodes), of training returns (CleanRL) or of 4 sessions
+(SLM-Lab).
+
+| task | steps | mean over seeds | each seed | target | reached | published | seconds a run |
+|---|---|---|---|---|---|---|---|
+{chr(10).join(rows)}
+
+## The Fabric example's LunarLander settings
+
+`experiment=seed_example`: 500,000 steps, 2 environments of 2,048 steps, orthogonal initialisation, seed 1, on one rank.
+Mean training return of the last {LAST_UPDATES} updates: {", ".join(f"{value:.1f}" for value in example)} (mean
+{statistics.fmean(example):.1f}); 20 greedy episodes afterwards: {greedy:.1f}. The example itself, on LunarLander-v2:
+199 to 231 over its last five updates, about 210.
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="*", default=[task.name for task in (*TASKS, EXAMPLE)])
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--reuse", action="store_true")
+    arguments = parser.parse_args()
+    pairs = [(task, seed) for task in (*TASKS, EXAMPLE) if task.name in arguments.only for seed in task.seeds]
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        summaries = list(pool.map(lambda pair: run(*pair, arguments.reuse), pairs))
+    by_task: dict[str, list[dict[str, Any]]] = {}
+    for (task, _), summary in zip(pairs, summaries, strict=True):
+        by_task.setdefault(task.name, []).append(summary)
+    rows = [row(task, by_task[task.name]) for task in TASKS if task.name in by_task]
+    print("\n".join(rows))
+    if len(by_task) == len(TASKS) + 1:
+        example = last_training_returns(folder(EXAMPLE, 1))
+        PAGE.write_text(page(rows, example, by_task[EXAMPLE.name][0]["eval"]["mean_return"]))
+        print(f"written: {PAGE}")
+
+
+if __name__ == "__main__":
+    main()
