@@ -2,8 +2,8 @@
 
 usage: python -m benchmarks.results [--only NAME ...] [--jobs 2] [--reuse]
 
-Each run is the user's own command with experiment=NAME seed=N eval.episodes=20; the page is made from the summaries that
-the runs leave in outputs/results/. --reuse takes a run that is already completed there instead of running it again.
+Each run is the user's own command with experiment=NAME seed=N eval.episodes=20; the page is made from the summaries
+that the runs leave in outputs/results/. --reuse takes a run that is already completed there instead of running it again.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ class Task:
 
 TASKS = (
     Task("cartpole", "CartPole-v1", tuple(range(1, 11)), 495, "500 (zoo, 100k steps)"),
-    Task("acrobot", "Acrobot-v1", (1, 2, 3, 4, 5), -80, "-73.5 ± 18.2 (zoo, 1M); -86.4 ± 1.3 (CleanRL, 500k, training)"),
+    Task(
+        "acrobot", "Acrobot-v1", (1, 2, 3, 4, 5), -80, "-73.5 ± 18.2 (zoo, 1M); -86.4 ± 1.3 (CleanRL, 500k, training)"
+    ),
     Task("mountaincar", "MountainCar-v0", (1, 2, 3, 4, 5), -110, "-110.4 ± 19.5 (zoo, 1M); -200 (CleanRL, 500k)"),
     Task("pendulum", "Pendulum-v1", (1, 2, 3, 4, 5), -172, "-172.2 ± 104.2 (zoo, 100k, gSDE); -174.9 (SLM-Lab, 300k)"),
     Task("lunarlander", "LunarLander-v3", (1, 2, 3, 4, 5), 242, "242.1 ± 31.8 (zoo, 1M, on v2); 183.3 (SLM-Lab, 300k)"),
@@ -91,8 +93,8 @@ def page(rows: list[str], example: list[float], greedy: float) -> str:
 
 Made by `make results`. {described()}
 
-Each value is the final greedy evaluation of one seed, the mean return of 20 episodes on seeds apart from training's; the
-figure after ± is the standard deviation over seeds. The presets are in `conf/experiment/`. The published numbers are of
+Each value is the final greedy evaluation of one seed, the mean return of 20 episodes on seeds apart from training's;
+the figure after ± is the standard deviation over seeds. The presets are in `conf/experiment/`. The published numbers are of
 one run (rl-baselines3-zoo: deterministic evaluation, ± over episodes), of training returns (CleanRL) or of 4 sessions
 (SLM-Lab).
 

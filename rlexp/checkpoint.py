@@ -35,7 +35,9 @@ def load(path: Path) -> dict[str, Any]:
         ConfigError: the file is missing, damaged, or no checkpoint of this format.
     """
     if not path.is_file():
-        raise ConfigError(f"checkpoint={path} is not a file; give the path of a checkpoint, such as RUN/checkpoints/{LAST}")
+        raise ConfigError(
+            f"checkpoint={path} is not a file; give the path of a checkpoint, such as RUN/checkpoints/{LAST}"
+        )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile, EOFError, KeyError, ValueError, OSError) as error:

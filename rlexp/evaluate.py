@@ -38,7 +38,7 @@ class EvalResult:
     video: Path | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what summary.json holds: episodes, mean and (population) deviation of returns, mean length, returns."""
+        """Return what summary.json holds; the deviation is that of the population."""
         return {
             "episodes": len(self.returns),
             "mean_return": statistics.fmean(self.returns),

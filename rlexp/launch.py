@@ -184,7 +184,7 @@ def enter(job: Job, body: Body) -> None:
     torch.set_num_threads(_threads(job))
     torch.set_flush_denormal(True)  # else moments of dead units slow the optimizer tenfold
     torch.use_deterministic_algorithms(config.torch_deterministic)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # every buffer here is written before it is read
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # every buffer here is written before it is read
     torch.backends.cudnn.deterministic = config.torch_deterministic
     fabric = _fabric(config)
     fabric.launch()
@@ -218,7 +218,8 @@ def _threads(job: Job) -> int:
 def _fabric(config: Config) -> Fabric:
     """Return Fabric for this rank."""
     from lightning.fabric import Fabric
-    from lightning.fabric.strategies import DDPStrategy, Strategy
+    from lightning.fabric.strategies.ddp import DDPStrategy
+    from lightning.fabric.strategies.strategy import Strategy
 
     settings = config.fabric
     strategy: str | Strategy = settings.strategy
@@ -304,7 +305,7 @@ class _Ranks:
     def __init__(self, job: Job, body: Body) -> None:
         cuda = job.config.fabric.accelerator in ("cuda", "auto", "mps")
         method = "fork" if sys.platform == "linux" and not cuda else "spawn"
-        context = multiprocessing.get_context(method)
+        context: Any = multiprocessing.get_context(method)
         _preload()
         port = _free_port()
         self._run_dir = job.run_dir
@@ -324,6 +325,7 @@ class _Ranks:
             RunFailed: a rank failed.
             Interrupted: SIGINT or SIGTERM came.
         """
+
         def note(signum: int, frame: object) -> None:
             self._signal = self._signal or signum
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from rlexp.config import Config
     from rlexp.models import ActorCritic
 
-OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
     "rmsprop": torch.optim.RMSprop,
@@ -80,7 +81,7 @@ class Learner:
             options["eps"] = algo.optimizer_eps
         self._optimizer = OPTIMIZERS[algo.optimizer]([self.weights], lr=algo.learning_rate, **options)
         self._scaled = config.fabric.precision == "16-mixed"
-        self._stepper = fabric.setup_optimizers(self._optimizer) if self._scaled else self._optimizer
+        self._stepper: Any = fabric.setup_optimizers(self._optimizer) if self._scaled else self._optimizer
         self.reward_moments = RunningMoments(1).to(self._device)
         self._discounted = torch.zeros(num_envs, device=self._device)  # of the episodes under way
 
@@ -213,10 +214,10 @@ class Learner:
             self._fabric.backward(loss)
             self._fabric.strategy.precision.unscale_gradients(self._optimizer)
         else:
-            loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
+            loss.backward()
         if self._group.size > 1:
             self._group.mean_(gradient)
-        norm = torch.linalg.vector_norm(gradient)
+        norm: Tensor = torch.linalg.vector_norm(gradient)
         if self._algo.max_grad_norm > 0:
             gradient.mul_((self._algo.max_grad_norm / (norm + 1e-6)).clamp(max=1.0))
         self._stepper.step()

@@ -23,9 +23,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rlexp.config import conf_dir, register, resolve
 from rlexp.explain import explain, surplus_keys, unknown_key
-from rlexp.launch import Interrupted, Job, RunFailed, log_to
+from rlexp.launch import Interrupted, Job, RunFailed
 from rlexp.launch import run as launch
-from rlexp.logger import Summary
+from rlexp.logger import Summary, log_to
 from rlexp.report import run_table, sweep_table
 from rlexp.settings import ConfigError
 
@@ -99,8 +99,10 @@ def _save_composed(composed: DictConfig, run_dir: Path) -> None:
     folder = run_dir / ".hydra"
     folder.mkdir(parents=True, exist_ok=True)
     settings = HydraConfig.instance().cfg
+    assert settings is not None
     OmegaConf.save(composed, folder / "config.yaml")
-    OmegaConf.save(OmegaConf.masked_copy(settings, "hydra"), folder / "hydra.yaml")
+    hydra_only = OmegaConf.masked_copy(settings, "hydra")  # type: ignore[arg-type]  # a DictConfig
+    OmegaConf.save(hydra_only, folder / "hydra.yaml")
     OmegaConf.save(settings.hydra.overrides.task, folder / "overrides.yaml")
 
 

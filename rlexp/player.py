@@ -66,7 +66,7 @@ class Player:
         actions = torch.empty((steps, count, *distribution.action_shape), dtype=distribution.action_dtype)
         rewards = np.empty((steps, count))
         terminated, truncated = np.empty((steps, count), np.bool_), np.empty((steps, count), np.bool_)
-        final_obs: list[np.ndarray] = []  # type: ignore[type-arg]  # float32 or uint8
+        final_obs: list[np.ndarray] = []
         noise = distribution.noise((steps, count), self._generator).unbind(0)
         rows, action_rows = obs.numpy(), actions.numpy()
         act, on_cpu = self._policy.actor(), self._device.type == "cpu"
@@ -102,7 +102,7 @@ class Player:
         )
         return flat.view(obs.shape[:2]).cpu()
 
-    def _count_episodes(self, rewards: np.ndarray, done: np.ndarray) -> None:  # type: ignore[type-arg]  # float64, bool
+    def _count_episodes(self, rewards: np.ndarray, done: np.ndarray) -> None:
         """Add up rewards [T, N] episode by episode, and keep the sums of those that go on."""
         self.episodes = []
         start = np.zeros(done.shape[1], np.int64)

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def clipped_surrogate(ratio: Tensor, advantages: Tensor, clip_coef: float | Tensor) -> Tensor:
+def clipped_surrogate(ratio: Tensor, advantages: Tensor, clip_coef: float) -> Tensor:
     """Return minus the clipped surrogate objective of PPO (arXiv:1707.06347, equation 7).
 
     Args:
@@ -35,7 +35,7 @@ def value_loss(values: Tensor, returns: Tensor) -> Tensor:
     return (values - returns).square().mean()
 
 
-def clipped_value_loss(values: Tensor, old_values: Tensor, returns: Tensor, clip_coef: float | Tensor) -> Tensor:
+def clipped_value_loss(values: Tensor, old_values: Tensor, returns: Tensor, clip_coef: float) -> Tensor:
     """Return the value loss with steps clipped around the old values, the larger error of the two counting.
 
     Source: the PPO of OpenAI's baselines; The 37 Implementation Details of PPO, detail 9.

@@ -51,8 +51,10 @@ def parts(space: gymnasium.Space[Any]) -> dict[str, gymnasium.Space[Any]]:
     named = dict(space.spaces) if isinstance(space, gymnasium.spaces.Dict) else {"obs": space}
     for name, part in named.items():
         if not isinstance(part, gymnasium.spaces.Box | gymnasium.spaces.Discrete):
-            where = f"part {name!r} of the observation space" if isinstance(space, gymnasium.spaces.Dict) else (
-                "the observation space"
+            where = (
+                f"part {name!r} of the observation space"
+                if isinstance(space, gymnasium.spaces.Dict)
+                else ("the observation space")
             )
             raise ConfigError(f"{where} is {part}, which is not supported; supported: {SUPPORTED}")
     return named
@@ -106,7 +108,8 @@ class Packer:
             self.pack({name: np.asarray(value)[None] for name, value in observation.items()}, row)
         else:
             self.pack(np.asarray(observation)[None], row)
-        return row[0]
+        packed: Array = row[0]
+        return packed
 
 
 def action_spec(space: gymnasium.Space[Any]) -> ActionSpec:

@@ -16,6 +16,7 @@ from rlexp.envs.make import maker
 from rlexp.envs.spaces import Array, Packer, action_spec
 from rlexp.types import SpaceSpec
 
+
 @dataclass(frozen=True)
 class StepResult:
     """One step of N environments.
@@ -45,7 +46,7 @@ class VectorEnvironment:
 
     def reset(self, seeds: Sequence[int], out: Array) -> None:
         """Reset environment i with seeds[i] and write the first observations to `out`, [N, D]."""
-        observations, _ = self._envs.reset(seed=list(seeds))
+        observations, _ = self._envs.reset(seed=list(seeds))  # type: ignore[arg-type]  # gymnasium's base class says int
         self._packer.pack(observations, out)
 
     def step(self, actions: Array, out: Array) -> StepResult:
@@ -86,8 +87,6 @@ def environment_actions(actions: Array, spec: SpaceSpec, squash: bool) -> Array:
     if action.kind != "box":
         return actions + np.asarray(action.start) if any(action.start) else actions
     low, high = np.asarray(action.low, np.float32), np.asarray(action.high, np.float32)
-    if squash:
-        bounded = low + (np.tanh(actions) + 1) * (0.5 * (high - low))
-    else:
-        bounded = np.clip(actions, low, high)
-    return bounded.reshape(-1, *action.shape)
+    bounded = low + (np.tanh(actions) + 1) * (0.5 * (high - low)) if squash else np.clip(actions, low, high)
+    shaped: Array = bounded.reshape(-1, *action.shape)
+    return shaped
