@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,11 @@ from rlexp.settings import ConfigError
 
 FORMAT = 1
 LAST, BEST = "last.ckpt", "best.ckpt"
+DAMAGES = (
+    RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, EOFError, LookupError, ValueError, OSError,
+    AttributeError, TypeError,
+)  # fmt: skip
+"""What reading a file that is damaged, or no checkpoint, may raise."""
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -39,9 +45,13 @@ def load(path: Path) -> dict[str, Any]:
             f"checkpoint={path} is not a file; give the path of a checkpoint, such as RUN/checkpoints/{LAST}"
         )
     try:
+        with zipfile.ZipFile(path) as archive:  # torch itself compares no checksums, and reads flipped bits as weights
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise zipfile.BadZipFile(f"bad checksum of {damaged}")
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile, EOFError, KeyError, ValueError, OSError) as error:
-        reason = " ".join(str(error).split())[:120]
+    except DAMAGES as error:
+        reason = " ".join(str(error).rpartition("WeightsUnpickler error: ")[2].split()).partition(". ")[0][:120]
         raise ConfigError(f"checkpoint={path} is damaged or no checkpoint ({type(error).__name__}: {reason})") from None
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise ConfigError(f"checkpoint={path} is not an rlexp checkpoint of format {FORMAT}")

@@ -18,7 +18,7 @@ from omegaconf.errors import MissingMandatoryValue
 from rlexp.algos import ALGORITHMS, OnPolicy
 from rlexp.settings import ConfigError, check, fields_of, setting
 
-PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true")
+PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "bf16-true")
 EVAL_SEED_START = 2**31
 """Training seeds lie below, evaluation seeds at and above this number."""
 
@@ -49,19 +49,23 @@ class TopologyConfig:
 
     name: str = setting("coupled", "Which loop runs.", choices=("coupled", "decoupled"))
     share_data: bool = setting(False, "Every trainer sees all data, minibatches split between them.")
+    overlap: bool = setting(False, "Decoupled: collect with the weights of one update ago while trainers learn.")
+    player_accelerator: str = setting("cpu", "Decoupled: device kind of the player.", choices=("cpu", "cuda"))
 
 
 @dataclass
 class FabricConfig:
     """What is handed to Lightning Fabric."""
 
-    accelerator: str = setting("cpu", "Device kind.", choices=("cpu", "cuda", "mps", "auto"))
+    accelerator: str = setting("cpu", "Device kind.", choices=("cpu", "cuda", "mps"))
     strategy: str = setting("auto", "How ranks train together.", choices=("auto", "ddp"))
     devices: int = setting(1, "Ranks on this node.", ge=1)
     num_nodes: int = setting(1, "Nodes.", ge=1)
     precision: str = setting("32-true", "Precision of the networks.", choices=PRECISIONS)
     threads_per_rank: int | str = setting("auto", "CPU threads of each rank; auto: see docs/performance.md.", ge=1)
-    timeout_seconds: float = setting(600.0, "Longest wait for another rank, in seconds.", gt=0)
+    timeout_seconds: float = setting(
+        600.0, "Longest time of one rollout or update, in seconds, before it is a hang.", gt=0
+    )
 
 
 @dataclass
@@ -232,6 +236,18 @@ def validate(config: Config) -> None:
 
 
 def _check_topology(config: Config) -> None:
+    if config.fabric.precision == "16-mixed" and config.fabric.accelerator != "cuda":
+        raise ConfigError(
+            f"fabric.precision=16-mixed needs accelerator=cuda, but fabric.accelerator={config.fabric.accelerator}; "
+            "give fabric.precision=bf16-mixed"
+        )
+    if config.topology.overlap and config.topology.name == "coupled":
+        raise ConfigError("topology.overlap=true needs a player of its own; give topology=decoupled")
+    if config.topology.player_accelerator == "cuda" and config.fabric.accelerator != "cuda":
+        raise ConfigError(
+            f"topology.player_accelerator=cuda needs accelerator=cuda, but fabric.accelerator="
+            f"{config.fabric.accelerator}; give accelerator=cuda"
+        )
     if config.topology.name == "decoupled":
         if config.world_size < 2:
             raise ConfigError(

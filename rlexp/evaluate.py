@@ -146,20 +146,22 @@ def parse(arguments: Sequence[str]) -> Options:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    keys = ", ".join(option.name for option in dataclasses.fields(Options))
+    types = {option.name: option.type for option in dataclasses.fields(Options)}
+    keys = ", ".join(types)
+    options = OmegaConf.structured(Options)
     for argument in arguments:
-        key, equals, _ = argument.partition("=")
+        key, equals, text = argument.partition("=")
         if not equals:
             raise ConfigError(f"{argument!r} is not of the form key=value; keys: {keys}")
-        if key not in keys.split(", "):
+        if key not in types:
             raise ConfigError(f"unknown key {key!r}; allowed: {keys}")
-    try:
-        options = OmegaConf.merge(OmegaConf.structured(Options), OmegaConf.from_dotlist(list(arguments)))
-        if OmegaConf.is_missing(options, "checkpoint"):
-            raise ConfigError("checkpoint has no value; give it as checkpoint=PATH")
-        values = OmegaConf.to_object(options)
-    except OmegaConfBaseException as error:
-        raise ConfigError(" ".join(str(error).split("\n")[0].split())) from None
+        try:
+            options[key] = None if text == "null" else text
+        except OmegaConfBaseException:
+            raise ConfigError(f"{key}={text} is not allowed; its type is {types[key]}") from None
+    if OmegaConf.is_missing(options, "checkpoint"):
+        raise ConfigError("checkpoint has no value; give it as checkpoint=PATH")
+    values = OmegaConf.to_object(options)
     assert isinstance(values, Options)
     check(values)
     return values
@@ -223,6 +225,9 @@ def cli() -> None:
         sys.exit(1)
     except BrokenPipeError:
         os._exit(1)
+    except OSError as error:
+        print(f"error: {error.filename or 'the system'}: {error.strerror or error}", file=sys.stderr)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

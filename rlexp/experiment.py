@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 def run_rank(rank: Rank) -> None:
     """Train, and on rank 0 evaluate and write the results down."""
-    from rlexp.topology import coupled
+    from rlexp.topology import coupled, decoupled
 
     config = rank.config
     first = rank.index == 0
@@ -26,7 +26,7 @@ def run_rank(rank: Rank) -> None:
     recorder = Recorder(config, rank.run_dir if first else None, display)
     summary = Summary(rank.run_dir)
     try:
-        policy = coupled.run(rank, recorder)
+        policy = (decoupled if config.topology.name == "decoupled" else coupled).run(rank, recorder)
         if first:
             summary.change(**_progress(recorder, rank.size))
             summary.change(**_results(rank, recorder, policy))
@@ -57,7 +57,8 @@ def _results(rank: Rank, recorder: Recorder, policy: ActorCritic) -> dict[str, o
     if recorder.display is not None:
         recorder.display.close()
     folder = rank.run_dir / "videos" / "test" if config.capture_video else None
-    result = evaluate(config, policy, config.eval.episodes, seed=config.seed, video_folder=folder)
+    with rank.watch():
+        result = evaluate(config, policy, config.eval.episodes, seed=config.seed, video_folder=folder)
     values = result.as_dict()
     recorder.test(values["mean_return"], result.video)
     log.info("evaluation over %d episodes: mean return %.2f", config.eval.episodes, values["mean_return"])

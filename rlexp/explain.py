@@ -31,7 +31,8 @@ def explain(error: Exception) -> str:
             return unknown_key(str(cause.full_key))  # type: ignore[union-attr]  # just looked for
         if isinstance(cause, OmegaConfBaseException) and cause.full_key:
             reason = str(cause).split("\n")[0].rstrip(".")
-            return f"{cause.full_key}: {reason}; its type is {_type_name(cause.full_key)}"
+            type_name = _type_name(cause.full_key)
+            return f"{cause.full_key}: {reason}" + (f"; its type is {type_name}" if type_name else "")
     text = " ".join(str(error).split())
     if isinstance(error, ConfigCompositionException) and text.startswith("Ambiguous value"):
         value = re.search(r"'(.*?)'", text)
@@ -43,6 +44,10 @@ def explain(error: Exception) -> str:
 def unknown_key(key: str) -> str:
     """Return one line on a key that does not exist, with the nearest that do."""
     known = known_keys()
+    if key in known:  # so the algorithm that was chosen has no such key, but another has
+        name = key.removeprefix("algo.")
+        owners = [algo for algo, settings in ALGORITHMS.items() if name in {field.name for field in fields(settings)}]
+        return f"{key} is a key of {' and '.join(f'algo={owner}' for owner in owners)}, not of the chosen algorithm"
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.9) or difflib.get_close_matches(key, known, n=3)
     if key.startswith("env.kwargs."):
         return f"{key} is new; write +{key}=VALUE to hand a keyword argument to the environment"
@@ -87,14 +92,14 @@ def _choice(error: MissingConfigException) -> str:
     return f"{group}={choice} is not a choice; allowed: {', '.join(options)}"
 
 
-def _type_name(key: str) -> str:
-    """Return the declared type of a key, as a person writes it."""
+def _type_name(key: str) -> str | None:
+    """Return the declared type of a key, as a person writes it; None for a key that is not of the schema."""
     node: Any = Config
     for name in key.split("."):
         declared = {field.name: field.type for field in fields(node)} if is_dataclass(node) else {}
         found = declared.get(name)
         if found is None:
-            return "another"
+            return None
         nested = {"EnvConfig", "TopologyConfig", "FabricConfig", "CheckpointConfig", "EvalConfig"}
         if str(found) in nested:
             import rlexp.config

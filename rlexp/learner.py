@@ -123,10 +123,11 @@ class Learner:
             if rollout.final_obs.shape[0] > 0:
                 next_values = next_values.clone()
                 next_values[rollout.truncated] = in_chunks(self._policy.values, rollout.final_obs)
+        # What is no transition gets an error of 0, so that whatever stands there reaches no other row.
         advantages = gae(
             self._scaled_rewards(rollout),
-            values[:-1],
-            next_values,
+            values[:-1].where(rollout.valid, 0),
+            next_values.where(rollout.valid, 0),
             rollout.terminated,
             rollout.truncated,
             self._algo.gamma,
@@ -146,7 +147,7 @@ class Learner:
 
     def _scaled_rewards(self, rollout: Rollout) -> Tensor:
         """Return rewards [T, N] normalised and clipped as the settings say; the rollout's own stay as they are."""
-        rewards = rollout.rewards
+        rewards = rollout.rewards.where(rollout.valid, 0)
         if self._env.normalize_rewards:
             done = rollout.terminated | rollout.truncated
             sums = discounted_return_sums(rewards, done, self._discounted, self._algo.gamma)

@@ -21,10 +21,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from rlexp import launch
 from rlexp.config import conf_dir, register, resolve
 from rlexp.explain import explain, surplus_keys, unknown_key
 from rlexp.launch import Interrupted, Job, RunFailed
-from rlexp.launch import run as launch
 from rlexp.logger import Summary, log_to
 from rlexp.report import run_table, sweep_table
 from rlexp.settings import ConfigError
@@ -85,7 +85,7 @@ def _run(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
         f"{config.world_size} rank{'s' * (config.world_size > 1)}, seed {config.seed}",
         flush=True,
     )
-    return launch(Job(config, spec, run_dir), run_rank)
+    return launch.run(Job(config, spec, run_dir), run_rank)
 
 
 _sweeps: list[Path] = []
@@ -103,14 +103,15 @@ def _save_composed(composed: DictConfig, run_dir: Path) -> None:
     OmegaConf.save(composed, folder / "config.yaml")
     hydra_only = OmegaConf.masked_copy(settings, "hydra")  # type: ignore[arg-type]  # a DictConfig
     OmegaConf.save(hydra_only, folder / "hydra.yaml")
-    OmegaConf.save(settings.hydra.overrides.task, folder / "overrides.yaml")
+    OmegaConf.save(HydraConfig.get().overrides.task, folder / "overrides.yaml")
 
 
 def _refuse(run_dir: Path, error: ConfigError, sweep: bool) -> None:
     """Leave no directory behind for a run that did not start; a job of a sweep says in its files why it did not."""
     if not sweep:
+        below = [folder for folder in run_dir.parents if Path.cwd() in folder.parents]
         with contextlib.suppress(OSError):  # only empty directories go: those that Hydra made for the run
-            for folder in (run_dir, *run_dir.parents[:2]):
+            for folder in (run_dir, *below):
                 folder.rmdir()
         return
     summary = Summary(run_dir)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
@@ -35,6 +36,7 @@ class Player:
         num_steps: T, steps per environment in a rollout.
         generator: draws the noise of sampling, on the policy's device.
         squash: whether real actions are squashed into their bounds by tanh instead of clipped.
+        autocast: the precision that learners compute log-probabilities in, so that the first ratio is 1.
     """
 
     def __init__(
@@ -45,9 +47,10 @@ class Player:
         num_steps: int,
         generator: torch.Generator,
         squash: bool,
+        autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._envs, self._policy, self._generator = envs, policy, generator
-        self._num_steps, self._squash = num_steps, squash
+        self._num_steps, self._squash, self._autocast = num_steps, squash, autocast
         self._device = generator.device
         count = envs.num_envs
         self._obs_dtype = torch.uint8 if envs.row_dtype == np.uint8 else torch.float32
@@ -97,9 +100,9 @@ class Player:
     @torch.no_grad()
     def _log_prob(self, obs: Tensor, actions: Tensor) -> Tensor:
         """Return log-probabilities [T, N] of actions [T, N, *] in one batched pass."""
-        flat = in_chunks(
-            self._policy.log_prob, obs.flatten(0, 1).to(self._device), actions.flatten(0, 1).to(self._device)
-        )
+        rows = obs.flatten(0, 1).to(self._device), actions.flatten(0, 1).to(self._device)
+        with self._autocast():
+            flat = in_chunks(self._policy.log_prob, *rows)
         return flat.view(obs.shape[:2]).cpu()
 
     def _count_episodes(self, rewards: np.ndarray, done: np.ndarray) -> None:

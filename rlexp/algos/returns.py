@@ -34,7 +34,7 @@ def gae(
         gamma: discount factor.
         gae_lambda: lambda.
     """
-    deltas = rewards + gamma * next_values * (~terminated) - values  # [T, N]
+    deltas = rewards + gamma * next_values.masked_fill(terminated, 0) - values  # [T, N]
     decay = (gamma * gae_lambda) * ~(terminated | truncated)  # [T, N]
     advantages = deltas.clone()
     rows, decays = advantages.unbind(0), decay.to(deltas.dtype).unbind(0)

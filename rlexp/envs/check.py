@@ -36,7 +36,7 @@ def check_environment(config: Config) -> SpaceSpec:
     except (gymnasium.error.UnregisteredEnv, gymnasium.error.DeprecatedEnv) as error:
         raise ConfigError(_unknown(env_id, error)) from None
     except ModuleNotFoundError as error:
-        name = error.name or env_id.partition(":")[0]
+        name = error.name or getattr(error.__cause__, "name", None)  # gymnasium wraps the error of module:Id
         raise ConfigError(f"env.id={env_id} needs module {name}, which is not installed") from None
     except Exception as error:
         detail = " ".join(str(error).split())

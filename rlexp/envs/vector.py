@@ -87,6 +87,8 @@ def environment_actions(actions: Array, spec: SpaceSpec, squash: bool) -> Array:
     if action.kind != "box":
         return actions + np.asarray(action.start) if any(action.start) else actions
     low, high = np.asarray(action.low, np.float32), np.asarray(action.high, np.float32)
-    bounded = low + (np.tanh(actions) + 1) * (0.5 * (high - low)) if squash else np.clip(actions, low, high)
-    shaped: Array = bounded.reshape(-1, *action.shape)
+    if squash:
+        actions = low + (np.tanh(actions) + 1) * (0.5 * (high - low))
+    # Squashed actions too: rounding may carry them past a bound.
+    shaped: Array = np.clip(actions, low, high).reshape(-1, *action.shape)
     return shaped

@@ -41,14 +41,21 @@ def convolutions(image: ImageSpec) -> nn.Sequential:
 
 
 class Preprocessor(nn.Module):
-    """Takes an observation row apart: normalised and clipped numbers with one-hot choices, and images in [0, 1]."""
+    """Takes an observation row apart: normalised and clipped numbers with one-hot choices, and images in [0, 1].
 
-    def __init__(self, spec: ObservationSpec, normalize: bool, clip: float | None) -> None:
+    Its results are of type `dtype`, that of the weights. `identity` says that rows come out as they went in.
+    """
+
+    def __init__(
+        self, spec: ObservationSpec, normalize: bool, clip: float | None, dtype: torch.dtype = torch.float32
+    ) -> None:
         super().__init__()
+        self.dtype = dtype
         self.spec = spec
         self.clip = clip
         self.normalizer = ObservationNormalizer(spec.vector_size) if normalize and spec.vector_size else None
-        self.acts = self.normalizer is not None or clip is not None or bool(spec.discrete) or bool(spec.images)
+        plain = not spec.discrete and not spec.images and dtype == torch.float32
+        self.identity = plain and clip is None and self.normalizer is None
         self.vector_features = spec.vector_size + sum(spec.discrete)
 
     def raw_vector(self, rows: Tensor) -> Tensor:
@@ -58,7 +65,7 @@ class Preprocessor(nn.Module):
         return rows[..., : self.spec.vector_size]
 
     def forward(self, rows: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return features [B, vector_features] float32 and images, each [B, C, H, W] float32, of rows [B, D]."""
+        """Return features [B, vector_features] and images, each [B, C, H, W], of rows [B, D]."""
         floats = rows[..., : 4 * self.spec.floats].view(torch.float32) if self.spec.images else rows
         vector = floats[..., : self.spec.vector_size]
         if self.normalizer is not None:
@@ -69,13 +76,13 @@ class Preprocessor(nn.Module):
             values = floats[..., self.spec.vector_size :].long()
             choices = [functional.one_hot(values[..., i], n).float() for i, n in enumerate(self.spec.discrete)]
             vector = torch.cat([vector, *choices], -1)
-        return vector, self._images(rows)
+        return vector.to(self.dtype), self._images(rows)
 
     def _images(self, rows: Tensor) -> list[Tensor]:
         images, start = [], 4 * self.spec.floats
         for image in self.spec.images:
             pixels = rows[:, start : start + image.size].view(-1, image.channels, image.height, image.width)
-            images.append(pixels.float() / 255)
+            images.append(pixels.to(self.dtype) / 255)
             start += image.size
         return images
 

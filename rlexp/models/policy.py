@@ -34,10 +34,11 @@ class ActorCritic(nn.Module):
         normalize: bool,
         clip: float | None,
         squash: bool,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
         self.distribution = build_distribution(spec.action, squash)
-        self.preprocessor = Preprocessor(spec.observation, normalize, clip)
+        self.preprocessor = Preprocessor(spec.observation, normalize, clip, dtype)
 
         def torso() -> Torso:
             features = self.preprocessor.vector_features
@@ -53,6 +54,8 @@ class ActorCritic(nn.Module):
             orthogonal(self.critic_head, 1.0)
         free = self.distribution.num_params - self.distribution.num_outputs
         self.log_std = nn.Parameter(torch.full((free,), log_std_init)) if free else None
+        for parameter in self.parameters():  # not self.to(dtype): statistics keep their precision
+            parameter.data = parameter.data.to(dtype)
 
     def _params(self, features: Tensor) -> Tensor:
         """Return the distribution's parameters, [B, P], for actor features [B, F]."""
@@ -76,7 +79,7 @@ class ActorCritic(nn.Module):
         hidden = self.actor_torso.small_batch_layers()
         weight, bias = transposed(self.actor_head)
         log_std = None if self.log_std is None else self.log_std.detach()
-        preprocess = self.preprocessor if self.preprocessor.acts else None
+        preprocess = None if self.preprocessor.identity else self.preprocessor
 
         def act(rows: Tensor) -> Tensor:
             features = rows if preprocess is None else preprocess(rows)[0]
@@ -122,4 +125,5 @@ def build_policy(config: Config, spec: SpaceSpec) -> ActorCritic:
         normalize=env.normalize_observations,
         clip=env.clip_observations,
         squash=env.action_bounds == "tanh",
+        dtype=torch.bfloat16 if config.fabric.precision == "bf16-true" else torch.float32,
     )

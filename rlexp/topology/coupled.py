@@ -34,11 +34,13 @@ def run(rank: Rank, recorder: Recorder) -> ActorCritic:
     try:
         for update in range(config.updates):
             begin = time.perf_counter()
-            rollout = player.collect()
+            with rank.watch():
+                rollout = player.collect()
             collected = time.perf_counter()
             if shared and isinstance(group, Group):
                 rollout = gather_rollouts(rollout, group)
-            metrics = learner.update(rollout, 1 - update / config.updates)
+            with rank.watch():
+                metrics = learner.update(rollout, 1 - update / config.updates)
             done = time.perf_counter()
             episodes = gather_episodes(player.episodes, group)
             recorder.update(UpdateReport(update + 1, metrics, episodes, collected - begin, done - collected))
@@ -56,7 +58,9 @@ def make_player(rank: Rank, policy: ActorCritic) -> Player:
     envs = make_environments(config.env, config.env.num_envs, folder)
     generator = rank.generator("sampling", rank.index, rank.device)
     squash = config.env.action_bounds == "tanh"
-    return Player(envs, rank.environment_seeds(), policy, config.algo.num_steps, generator, squash)
+    return Player(
+        envs, rank.environment_seeds(), policy, config.algo.num_steps, generator, squash, rank.fabric.autocast
+    )
 
 
 def gather_episodes(episodes: list[Episode], group: Alone | Group) -> list[Episode]:

@@ -1,14 +1,17 @@
-"""Collectives on flat typed tensors between the ranks that learn together."""
+"""What moves between ranks: rollouts, weights and scalars, as few flat typed tensors."""
 
 from __future__ import annotations
 
+import io
 from dataclasses import fields
+from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
-from rlexp.types import Rollout
+from rlexp.models import ActorCritic
+from rlexp.types import Metrics, Rollout
 
 
 class Alone:
@@ -44,7 +47,7 @@ class Group:
     def gather(self, tensor: Tensor) -> Tensor:
         """Return the tensors of all ranks, equal in shape, stacked in the order of ranks: [size, *]."""
         out = tensor.new_empty((self.size, tensor.numel()))
-        dist.all_gather_into_tensor(out, tensor.contiguous().view(-1), group=self._group)
+        dist.all_gather(list(out.unbind(0)), tensor.contiguous().view(-1), group=self._group)
         return out.view(self.size, *tensor.shape)
 
 
@@ -108,3 +111,99 @@ def gather_rollouts(rollout: Rollout, group: Group) -> Rollout:
     return join(
         [from_bytes(flat, rollout, final[:count]) for flat, final, count in zip(flats, finals, counts, strict=True)]
     )
+
+
+# Between the player and the trainers
+
+
+def blank_rollout(policy: ActorCritic, steps: int, envs: int, width: int, dtype: torch.dtype) -> Rollout:
+    """Return a rollout of the shapes and types that a player with this policy sends; its values mean nothing."""
+    distribution = policy.distribution
+    flags = torch.zeros((steps, envs), dtype=torch.bool)
+    return Rollout(
+        obs=torch.empty((steps + 1, envs, width), dtype=dtype),
+        actions=torch.empty((steps, envs, *distribution.action_shape), dtype=distribution.action_dtype),
+        rewards=torch.empty((steps, envs)),
+        terminated=flags,
+        truncated=flags,
+        log_prob=torch.empty((steps, envs)),
+        final_obs=torch.empty((0, width), dtype=dtype),
+        valid=flags,
+        initial_state=torch.empty((envs, 0)),
+    )
+
+
+def send_rollouts(rollouts: list[Rollout], ranks: list[int]) -> None:
+    """Send one rollout to each rank: a message of all fixed fields, and one of final observations if there are any."""
+    messages = []
+    for rollout, rank in zip(rollouts, ranks, strict=True):
+        messages.append((to_bytes(rollout), rank))
+        if rollout.final_obs.shape[0] > 0:
+            messages.append((rollout.final_obs.contiguous(), rank))
+    for work in [dist.isend(message, rank) for message, rank in messages]:
+        assert work is not None
+        work.wait()
+
+
+def receive_rollout(like: Rollout, source: int) -> Rollout:
+    """Receive a rollout of the shapes of `like` from rank `source`."""
+    flat = torch.empty_like(to_bytes(like))
+    dist.recv(flat, source)
+    rollout = from_bytes(flat, like, like.final_obs)
+    count = int(rollout.truncated.sum())
+    if count == 0:
+        return rollout
+    final = like.final_obs.new_empty((count, like.final_obs.shape[1]))
+    dist.recv(final, source)
+    return from_bytes(flat, like, final)
+
+
+def _buffers(module: nn.Module) -> list[Tensor]:
+    """Return the floating-point buffers of a module: the statistics of its normaliser."""
+    return [buffer for buffer in module.buffers() if buffer.is_floating_point()]
+
+
+def send_update(policy: ActorCritic, weights: Tensor, metrics: Metrics, seconds: float, target: int) -> None:
+    """Send what an update made: the weights as one vector, and statistics, metrics and duration as another."""
+    values = [
+        torch.tensor([seconds, *(getattr(metrics, field.name) for field in fields(Metrics))], dtype=torch.float64)
+    ]
+    values += [buffer.detach().double().cpu().flatten() for buffer in _buffers(policy)]
+    dist.send(weights.detach().cpu(), target)
+    dist.send(torch.cat(values), target)
+
+
+@torch.no_grad()
+def receive_update(policy: ActorCritic, weights: Tensor, source: int) -> tuple[Metrics, float]:
+    """Receive what `send_update` sent into `policy` and its flat `weights`; return metrics and seconds of learning."""
+    received = torch.empty(weights.shape, dtype=weights.dtype)
+    dist.recv(received, source)
+    weights.copy_(received)
+    buffers = _buffers(policy)
+    sizes = [1 + len(fields(Metrics)), *(buffer.numel() for buffer in buffers)]
+    message = torch.empty(sum(sizes), dtype=torch.float64)
+    dist.recv(message, source)
+    scalars, *statistics = message.split(sizes)
+    for buffer, value in zip(buffers, statistics, strict=True):
+        buffer.copy_(value.view(buffer.shape))
+    seconds, *values = scalars.tolist()
+    return Metrics(*values), seconds
+
+
+def send_state(state: dict[str, Any], target: int) -> None:
+    """Send a learner's state for a checkpoint: its length, then its bytes."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    payload = torch.frombuffer(bytearray(buffer.getvalue()), dtype=torch.uint8)
+    dist.send(torch.tensor([payload.numel()]), target)
+    dist.send(payload, target)
+
+
+def receive_state(source: int) -> dict[str, Any]:
+    """Receive what `send_state` sent."""
+    size = torch.empty(1, dtype=torch.int64)
+    dist.recv(size, source)
+    payload = torch.empty(int(size), dtype=torch.uint8)
+    dist.recv(payload, source)
+    state: dict[str, Any] = torch.load(io.BytesIO(payload.numpy().tobytes()), map_location="cpu", weights_only=True)
+    return state

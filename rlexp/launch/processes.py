@@ -1,8 +1,8 @@
-"""Launching: one process a rank, watched by the process that the user started. The only importer of Lightning.
+"""The processes of a run: one a rank, watched by the process that the user started.
 
-The parent validates, starts the ranks with the environment variables that torchrun sets, and waits. It tells the ranks
-apart from each other by nothing but those variables, so a rank started by torchrun takes the same way. When one rank
-dies, raises or hangs, the parent ends the others and writes down the first cause.
+The parent starts the ranks with the environment variables that torchrun sets, and waits. A rank knows what it is from
+nothing but those variables, so one that torchrun started takes the same way. When a rank dies, raises or hangs, the
+parent ends the others and writes down the first cause.
 """
 
 from __future__ import annotations
@@ -13,98 +13,43 @@ import logging
 import multiprocessing
 import multiprocessing.connection
 import os
-import random
+import re
 import signal
 import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rlexp.config import Config
+from rlexp.launch.rank import Body, Interrupted, Job, RunFailed, check_devices, enter, stoppable
 from rlexp.logger import Summary, log_to
 from rlexp.settings import ConfigError
-from rlexp.types import SpaceSpec
-
-if TYPE_CHECKING:
-    import torch
-    from lightning.fabric import Fabric
 
 log = logging.getLogger(__name__)
 
-Body = Callable[["Rank"], None]
 GRACE_SECONDS = 1.0
 """Time in which the other ranks may still tell their side once one has failed."""
 STOP_SECONDS = 4.0
 """Time between asking a rank to stop and killing it."""
 
 
-class Interrupted(BaseException):
-    """The run was asked to stop; `signum` is the signal (2: SIGINT, 15: SIGTERM)."""
-
-    def __init__(self, signum: int) -> None:
-        super().__init__(signum)
-        self.signum = signum
-
-
-class RunFailed(Exception):
-    """The run ended with an error that is already written to its summary and log; str() is one line."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What every rank is started with."""
-
-    config: Config
-    spec: SpaceSpec
-    run_dir: Path
-
-
-@dataclass(frozen=True)
-class Rank:
-    """One process of a run, after launch."""
-
-    config: Config
-    spec: SpaceSpec
-    run_dir: Path
-    fabric: Fabric
-    index: int
-    size: int
-
-    @property
-    def device(self) -> torch.device:
-        """Where this rank computes."""
-        return self.fabric.device
-
-    def environment_seeds(self) -> list[int]:
-        """Return the seed of each environment of this rank: seed + rank * num_envs + i."""
-        count = self.config.env.num_envs
-        start = self.config.seed + self.index * count
-        return list(range(start, start + count))
-
-    def generator(self, purpose: str, index: int, device: torch.device) -> torch.Generator:
-        """Return a random generator of its own for each purpose and rank."""
-        import numpy as np
-        import torch
-
-        key = [self.config.seed, index, *purpose.encode()]
-        state = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
-        return torch.Generator(device).manual_seed(state)
-
-
 def run(job: Job, body: Body) -> dict[str, Any]:
     """Run `body` in every rank and return the summary of the completed run.
 
     Raises:
+        ConfigError: the devices asked for are not there, or a start by torchrun is needed.
         RunFailed: a rank failed; the summary says which and why.
         Interrupted: SIGINT or SIGTERM came.
     """
+    check_devices(job.config)
     if "TORCHELASTIC_RUN_ID" in os.environ:
         return _run_as_rank(job, body)
+    if job.config.fabric.num_nodes > 1:
+        raise ConfigError(
+            f"fabric.num_nodes={job.config.fabric.num_nodes} needs a start by torchrun on each node: "
+            "torchrun --nnodes N --nproc-per-node M --rdzv-endpoint HOST:PORT -m rlexp.main ..."
+        )
     summary = Summary(job.run_dir)
     summary.start(job.config.world_size)
     begin = time.monotonic()
@@ -155,101 +100,11 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
+LOST_PEER = re.compile("(closed|reset) by peer|broken pipe|timed out|DistBackendError|DistNetworkError", re.IGNORECASE)
+"""What a rank says when another one is gone: a consequence, not a cause."""
+
+
 # In a rank
-
-
-@contextlib.contextmanager
-def stoppable() -> Iterator[None]:
-    """Raise `Interrupted` where the program stands when SIGINT or SIGTERM comes; a second one is ignored."""
-
-    def stop(signum: int, frame: object) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
-        raise Interrupted(signum)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def enter(job: Job, body: Body) -> None:
-    """Set up this process as the rank that its environment variables name, and run `body`."""
-    import numpy as np
-    import torch
-
-    config = job.config
-    torch.set_num_threads(_threads(job))
-    torch.set_flush_denormal(True)  # else moments of dead units slow the optimizer tenfold
-    torch.use_deterministic_algorithms(config.torch_deterministic)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # every buffer here is written before it is read
-    torch.backends.cudnn.deterministic = config.torch_deterministic
-    fabric = _fabric(config)
-    fabric.launch()
-    size = _check_world(config)
-    index = fabric.global_rank
-    for seeder in (random.seed, np.random.seed):
-        seeder((config.seed + 7_919 * index) % 2**32)
-    torch.manual_seed(config.seed)  # equal on all ranks: the initial weights come from it
-    try:
-        body(Rank(config, job.spec, job.run_dir, fabric, index, size))
-    finally:
-        if torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
-
-
-def _threads(job: Job) -> int:
-    """Return the CPU threads of a rank: as set, or for `auto` its share of the cores, but one for a small network.
-
-    Layers of up to 256 units on minibatches of some hundred rows gain nothing from a second thread, and two processes
-    whose threads wait for each other on the same cores lose tenfold.
-    """
-    threads = job.config.fabric.threads_per_rank
-    if isinstance(threads, int):
-        return threads
-    if not job.spec.observation.images and max(job.config.algo.hidden_sizes) <= 256:
-        return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // job.config.fabric.devices)
-
-
-def _fabric(config: Config) -> Fabric:
-    """Return Fabric for this rank."""
-    from lightning.fabric import Fabric
-    from lightning.fabric.strategies.ddp import DDPStrategy
-    from lightning.fabric.strategies.strategy import Strategy
-
-    settings = config.fabric
-    strategy: str | Strategy = settings.strategy
-    if config.world_size > 1:
-        strategy = DDPStrategy(timeout=timedelta(seconds=settings.timeout_seconds))
-    return Fabric(
-        accelerator=settings.accelerator,
-        strategy=strategy,
-        devices=settings.devices,
-        num_nodes=settings.num_nodes,
-        precision=settings.precision,  # type: ignore[arg-type]  # checked against the schema's choices
-    )
-
-
-def _check_world(config: Config) -> int:
-    """Return the true number of ranks, counted by an all-reduce of ones.
-
-    Raises:
-        ConfigError: it is not the number that the config asks for.
-    """
-    import torch
-
-    counted = 1
-    if config.world_size > 1:
-        ones = torch.ones(1)
-        torch.distributed.all_reduce(ones)
-        counted = int(ones.item())
-    if counted != config.world_size:
-        raise ConfigError(f"{counted} ranks answered, but fabric.devices * fabric.num_nodes = {config.world_size}")
-    return counted
 
 
 def _rank_main(job: Job, body: Body, index: int, port: int, pipe: multiprocessing.connection.Connection) -> None:
@@ -273,6 +128,7 @@ def _rank_main(job: Job, body: Body, index: int, port: int, pipe: multiprocessin
             enter(job, body)
         pipe.send(None)
     except Interrupted:
+        sys.stdout.flush()
         os._exit(0)
     except BaseException as error:
         pipe.send((one_line(error), traceback.format_exc(), time.monotonic()))
@@ -303,12 +159,12 @@ class _Ranks:
     """The processes of one run on this node."""
 
     def __init__(self, job: Job, body: Body) -> None:
-        cuda = job.config.fabric.accelerator in ("cuda", "auto", "mps")
-        method = "fork" if sys.platform == "linux" and not cuda else "spawn"
+        on_cpu = job.config.fabric.accelerator == "cpu"
+        method = "fork" if sys.platform == "linux" and on_cpu else "spawn"
         context: Any = multiprocessing.get_context(method)
         _preload()
         port = _free_port()
-        self._run_dir = job.run_dir
+        self._run_dir, self._timeout = job.run_dir, job.config.fabric.timeout_seconds
         self._signal = 0
         self._reports: list[multiprocessing.connection.Connection] = []
         self._processes = []
@@ -372,9 +228,15 @@ class _Ranks:
         with contextlib.suppress(EOFError, OSError):
             if self._reports[index].poll():
                 error, trace, when = self._reports[index].recv()
-                consequence = "transport.py" in trace or "Gloo" in error or "DistBackendError" in error
-                return _Failure((2 if consequence else 1, when), index, f"rank {index}: {error}", trace)
-        return _Failure((1, time.monotonic()), index, f"rank {index} ended with exit code {process.exitcode}", "")
+                return _Failure((2 if LOST_PEER.search(error) else 1, when), index, f"rank {index}: {error}", trace)
+        error = f"rank {index} ended with exit code {process.exitcode}"
+        if self._hung():
+            error = f"rank {index} hung: no progress for fabric.timeout_seconds={self._timeout:g}; its stacks are in main.log"
+        return _Failure((1, time.monotonic()), index, error, "")
+
+    def _hung(self) -> bool:
+        """Return whether a watch ran out: faulthandler's dump then ends the log."""
+        return "Timeout (" in (self._run_dir / "main.log").read_text(errors="replace")
 
     def _fail(self, failures: dict[int, _Failure]) -> None:
         """Log the first cause with its traceback and raise it as one line."""

@@ -1,0 +1,110 @@
+"""What is measured: settings that rlexp and its peers are given alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Case:
+    """PPO on one environment, actor and critic a tanh network of 64-64 each, Adam with eps 1e-5, gradient norm 0.5.
+
+    Attributes:
+        steps: environment steps of a run unless the command line says otherwise.
+        warm_up: updates at the start of a run that count as warm-up.
+    """
+
+    name: str
+    source: str
+    env_id: str
+    steps: int
+    warm_up: int
+    num_envs: int
+    num_steps: int
+    batch_size: int
+    epochs: int
+    learning_rate: float
+    anneal_lr: bool = False
+    gamma: float = 0.99
+    gae_lambda: float = 0.95
+    clip_coef: float = 0.2
+    clip_vloss: bool = False
+    ent_coef: float = 0.0
+    vf_coef: float = 0.5
+    max_grad_norm: float = 0.5
+
+    @property
+    def steps_per_update(self) -> int:
+        """Environment steps between two updates."""
+        return self.num_envs * self.num_steps
+
+    def whole(self, steps: int | None) -> int:
+        """Return `steps`, or the case's own, rounded down to whole updates.
+
+        Raises:
+            ValueError: no update is left to measure after the warm-up.
+        """
+        updates = (steps or self.steps) // self.steps_per_update
+        if updates <= self.warm_up:
+            least = (self.warm_up + 1) * self.steps_per_update
+            raise ValueError(f"--steps={steps} leaves nothing to measure in case {self.name}; give {least} or more")
+        return updates * self.steps_per_update
+
+    def described(self) -> str:
+        """Return the settings in words."""
+        return (
+            f"{self.source}: {self.env_id}, {self.num_envs} x {self.num_steps} steps an update, minibatches of "
+            f"{self.batch_size}, {self.epochs} epochs, learning rate {self.learning_rate:g}"
+            f"{' annealed to 0' * self.anneal_lr}, gamma {self.gamma:g}, lambda {self.gae_lambda:g}, clip range "
+            f"{self.clip_coef:g}, value loss {'clipped' if self.clip_vloss else 'not clipped'}, entropy "
+            f"{self.ent_coef:g}, value loss weight {self.vf_coef:g}; the first {self.warm_up} updates are warm-up"
+        )
+
+
+CASES = {
+    case.name: case
+    for case in (
+        Case(
+            "cartpole",
+            "CleanRL's settings",
+            "CartPole-v1",
+            steps=102_400,
+            warm_up=10,
+            num_envs=4,
+            num_steps=128,
+            batch_size=128,
+            epochs=4,
+            learning_rate=2.5e-4,
+            anneal_lr=True,
+            clip_vloss=True,
+            ent_coef=0.01,
+        ),
+        Case(
+            "lunarlander",
+            "rl-baselines3-zoo's settings",
+            "LunarLander-v3",
+            steps=81_920,
+            warm_up=1,
+            num_envs=16,
+            num_steps=1024,
+            batch_size=64,
+            epochs=4,
+            learning_rate=3e-4,
+            gamma=0.999,
+            gae_lambda=0.98,
+            ent_coef=0.01,
+        ),
+        Case(
+            "sheeprl",
+            "The settings of SheepRL's own benchmark",
+            "CartPole-v1",
+            steps=65_536,
+            warm_up=16,
+            num_envs=1,
+            num_steps=128,
+            batch_size=64,
+            epochs=10,
+            learning_rate=3e-4,
+        ),
+    )
+}

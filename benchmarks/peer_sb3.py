@@ -1,0 +1,88 @@
+"""A peer: Stable-Baselines3's PPO at a case's settings, in a process of its own.
+
+usage: python -m benchmarks.peer_sb3 CASE STEPS SEED FOLDER
+
+`benchmarks.speed` runs this; it writes peer.json into FOLDER, beside the curves and the model. As in rlexp the curves go
+to a CSV file and to TensorBoard after every update, episodes are counted, and the model is saved at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.logger import configure
+
+from benchmarks.cases import CASES, Case
+
+
+class TimedPPO(PPO):
+    """PPO that notes of every update the seconds of collection, of training, and of both with all between."""
+
+    def collect_rollouts(self, *args: Any, **kwargs: Any) -> bool:
+        begin = time.perf_counter()
+        if not hasattr(self, "updates"):
+            self.updates: list[tuple[float, float, float]] = []
+            self.last = begin
+        goes_on = super().collect_rollouts(*args, **kwargs)
+        self.collect_seconds = time.perf_counter() - begin
+        return goes_on
+
+    def train(self) -> None:
+        begin = time.perf_counter()
+        super().train()
+        now = time.perf_counter()
+        self.updates.append((self.collect_seconds, now - begin, now - self.last))
+        self.last = now
+
+
+def build(case: Case, seed: int, folder: Path) -> TimedPPO:
+    """Return the model as Stable-Baselines3's documentation builds it."""
+    model = TimedPPO(
+        "MlpPolicy",
+        make_vec_env(case.env_id, n_envs=case.num_envs, seed=seed),
+        learning_rate=(lambda left: case.learning_rate * left) if case.anneal_lr else case.learning_rate,
+        n_steps=case.num_steps,
+        batch_size=case.batch_size,
+        n_epochs=case.epochs,
+        gamma=case.gamma,
+        gae_lambda=case.gae_lambda,
+        clip_range=case.clip_coef,
+        clip_range_vf=case.clip_coef if case.clip_vloss else None,
+        ent_coef=case.ent_coef,
+        vf_coef=case.vf_coef,
+        max_grad_norm=case.max_grad_norm,
+        policy_kwargs={"net_arch": {"pi": [64, 64], "vf": [64, 64]}, "activation_fn": torch.nn.Tanh},
+        seed=seed,
+        device="cpu",
+    )
+    model.set_logger(configure(str(folder), ["csv", "tensorboard"]))
+    return model
+
+
+def main() -> None:
+    name, steps, seed, path = sys.argv[1:]
+    folder = Path(path)
+    torch.set_num_threads(1)
+    model = build(CASES[name], int(seed), folder)
+    model.learn(int(steps))
+    ended = time.time()
+    model.save(folder / "last")
+    state = next(iter(model.policy.optimizer.state.values()))
+    values = {
+        "updates": model.updates,
+        "ended": ended,
+        "parameters": sum(parameter.numel() for parameter in model.policy.parameters()),
+        "optimizer_steps": int(state["step"]),
+    }
+    (folder / "peer.json").write_text(json.dumps(values))
+
+
+if __name__ == "__main__":
+    main()

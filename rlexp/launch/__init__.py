@@ -1,0 +1,6 @@
+"""Launching: Fabric, processes, threads, seeds of ranks, teardown. The only room that imports Lightning."""
+
+from rlexp.launch.processes import run
+from rlexp.launch.rank import Interrupted, Job, Rank, RunFailed
+
+__all__ = ["Interrupted", "Job", "Rank", "RunFailed", "run"]

@@ -1,0 +1,246 @@
+"""One rank: what it is, and how a process becomes the one that its environment variables name."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import logging
+import os
+import random
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from rlexp.config import Config
+from rlexp.settings import ConfigError
+from rlexp.types import SpaceSpec
+
+if TYPE_CHECKING:
+    import torch
+    from lightning.fabric import Fabric
+
+SMALL_LAYER = 256
+MARGIN_SECONDS = 10.0
+"""Ranks wait this much longer for each other than a hang of one of them may last, so that its own stacks are told."""
+BACKENDS = "cpu:gloo,cuda:nccl"
+
+
+class Interrupted(BaseException):
+    """The run was asked to stop; `signum` is the signal (2: SIGINT, 15: SIGTERM)."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+
+
+class RunFailed(Exception):
+    """The run ended with an error that is already written to its summary and log; str() is one line."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every rank is started with."""
+
+    config: Config
+    spec: SpaceSpec
+    run_dir: Path
+
+
+Body = Callable[["Rank"], None]
+"""What a rank does between launch and end."""
+
+
+@dataclass(frozen=True)
+class Rank:
+    """One process of a run, after launch."""
+
+    config: Config
+    spec: SpaceSpec
+    run_dir: Path
+    fabric: Fabric
+    index: int
+    size: int
+    log: TextIO
+
+    @property
+    def device(self) -> torch.device:
+        """Where this rank computes."""
+        return self.fabric.device
+
+    def environment_seeds(self) -> list[int]:
+        """Return the seed of each environment of this rank: seed + rank * num_envs + i."""
+        count = self.config.env.num_envs
+        start = self.config.seed + self.index * count
+        return list(range(start, start + count))
+
+    def generator(self, purpose: str, index: int, device: torch.device) -> torch.Generator:
+        """Return a random generator of its own for each purpose and rank."""
+        import numpy as np
+        import torch
+
+        key = [self.config.seed, index, *purpose.encode()]
+        state = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
+        return torch.Generator(device).manual_seed(state)
+
+    @contextlib.contextmanager
+    def watch(self) -> Iterator[None]:
+        """End this process where it takes longer than fabric.timeout_seconds, with all its stacks in the log."""
+        faulthandler.dump_traceback_later(self.config.fabric.timeout_seconds, file=self.log, exit=True)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """Raise `Interrupted` where the program stands when SIGINT or SIGTERM comes; a second one is ignored."""
+
+    def stop(signum: int, frame: object) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        raise Interrupted(signum)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def enter(job: Job, body: Body) -> None:
+    """Set up this process as the rank that its environment variables name, and run `body`."""
+    import numpy as np
+    import torch
+
+    config = job.config
+    torch.set_num_threads(_threads(job))
+    torch.set_flush_denormal(True)  # else moments of dead units slow the optimizer tenfold
+    torch.use_deterministic_algorithms(config.torch_deterministic)
+    torch.backends.cudnn.deterministic = config.torch_deterministic
+    # Deterministic algorithms also fill new memory, which costs time; every buffer here is written before it is read.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # set by a property
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # it announces each rank
+    fabric = _fabric(config)
+    fabric.launch()
+    try:
+        size = _check_world(config)
+        index = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+        for seeder in (random.seed, np.random.seed):
+            seeder((config.seed + 7_919 * index) % 2**32)
+        torch.manual_seed(config.seed)  # equal on all ranks: the initial weights come from it
+        with (job.run_dir / "main.log").open("a") as log:
+            body(Rank(config, job.spec, job.run_dir, fabric, index, size, log))
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
+def _threads(job: Job) -> int:
+    """Return the CPU threads of a rank: as set, or for `auto` its share of the cores, but one for a small network.
+
+    Layers of up to 256 units on minibatches of some hundred rows gain nothing from a second thread, and two processes
+    whose threads wait for each other on the same cores lose tenfold.
+    """
+    threads = job.config.fabric.threads_per_rank
+    if isinstance(threads, int):
+        return threads
+    if not job.spec.observation.images and max(job.config.algo.hidden_sizes) <= SMALL_LAYER:
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // job.config.fabric.devices)
+
+
+def _fabric(config: Config) -> Fabric:
+    """Return Fabric for this rank; with several ranks its launch joins the process group."""
+    from lightning.fabric import Fabric
+    from lightning.fabric.strategies.ddp import DDPStrategy
+    from lightning.fabric.strategies.strategy import Strategy
+
+    settings = config.fabric
+    timeout = timedelta(seconds=settings.timeout_seconds + MARGIN_SECONDS)
+    cuda = settings.accelerator == "cuda"
+    if config.topology.name == "decoupled" and cuda:
+        return _placed_fabric(config, timeout)
+    strategy: str | Strategy = "auto"
+    if config.world_size > 1:
+        strategy = DDPStrategy(timeout=timeout, process_group_backend=BACKENDS if cuda else "gloo")
+    return Fabric(
+        accelerator=settings.accelerator,
+        strategy=strategy,
+        devices=settings.devices,
+        num_nodes=settings.num_nodes,
+        precision=settings.precision,  # type: ignore[arg-type]  # checked against the schema's choices
+    )
+
+
+def _placed_fabric(config: Config, timeout: timedelta) -> Fabric:
+    """Return Fabric for a rank of a player that may sit on the CPU and trainers on a GPU each.
+
+    Fabric's strategies put all ranks on one kind of device, so each rank has a Fabric for its own device here, and the
+    process group, over CPU and GPU tensors, is joined beside it.
+    """
+    import torch
+    from lightning.fabric import Fabric
+
+    local, first = int(os.environ["LOCAL_RANK"]), os.environ["RANK"] == "0"
+    on_cpu = config.topology.player_accelerator == "cpu"
+    torch.distributed.init_process_group(BACKENDS, timeout=timeout)
+    precision = config.fabric.precision
+    if first and on_cpu:
+        return Fabric(accelerator="cpu", devices=1, precision="32-true" if precision == "16-mixed" else precision)  # type: ignore[arg-type]  # checked
+    # The first node's GPUs are numbered past its player where that takes none of them.
+    device = local - 1 if on_cpu and os.environ["GROUP_RANK"] == "0" else local
+    return Fabric(accelerator="cuda", devices=[device], precision=precision)  # type: ignore[arg-type]  # checked
+
+
+def _check_world(config: Config) -> int:
+    """Return the true number of ranks, counted by an all-reduce of ones.
+
+    Raises:
+        ConfigError: it is not the number that the config asks for.
+    """
+    import torch
+
+    counted = 1
+    if config.world_size > 1:
+        ones = torch.ones(1)
+        torch.distributed.all_reduce(ones)
+        counted = int(ones.item())
+    if counted != config.world_size:
+        raise ConfigError(f"{counted} ranks answered, but fabric.devices * fabric.num_nodes = {config.world_size}")
+    return counted
+
+
+def check_devices(config: Config) -> None:
+    """Check that the devices asked for are there, each rank that needs one having its own.
+
+    Raises:
+        ConfigError: they are not.
+    """
+    settings = config.fabric
+    if settings.accelerator == "cpu":
+        return
+    import torch
+
+    if settings.accelerator == "mps":
+        if not torch.backends.mps.is_available():
+            raise ConfigError("accelerator=mps, but torch finds no Metal device; give accelerator=cpu")
+        if config.world_size > 1:
+            raise ConfigError(f"fabric.devices={settings.devices} with accelerator=mps; allowed: 1")
+        return
+    found = torch.cuda.device_count()
+    needed = settings.devices
+    if config.topology.name == "decoupled" and config.topology.player_accelerator == "cpu":
+        needed -= 1
+    if found == 0:
+        raise ConfigError("accelerator=cuda, but torch finds no CUDA device; give accelerator=cpu")
+    if needed > found:
+        raise ConfigError(
+            f"fabric.devices={settings.devices} needs {needed} CUDA devices, one a rank (NCCL cannot share one), "
+            f"but there are {found}; give fabric.devices={settings.devices - needed + found} or less"
+        )

@@ -1,0 +1,165 @@
+import math
+
+import pytest
+import torch
+
+from rlexp.algos import A2C, PPO
+from rlexp.algos.losses import approximate_kl, clipped_surrogate, clipped_value_loss, policy_gradient, value_loss
+from rlexp.types import Batch, Evaluation
+
+
+def vector(*values, grad=False):
+    return torch.tensor(values, dtype=torch.float64, requires_grad=grad)
+
+
+def batch(log_prob, advantages, returns, values):
+    rows = len(log_prob)
+    return Batch(torch.zeros(rows, 1), torch.zeros(rows), log_prob, advantages, returns, values)
+
+
+# Four rows: ratios 1.5 and 0.5 with advantages 2 and -2 each, epsilon 0.2.
+RATIOS, ADVANTAGES = (1.5, 1.5, 0.5, 0.5), (2.0, -2.0, 2.0, -2.0)
+
+
+def test_clipped_surrogate_by_hand():
+    # minima: 1.2 * 2 (clipped); 1.5 * -2; 0.5 * 2; 0.8 * -2 (clipped): 2.4 - 3 + 1 - 1.6 = -1.2
+    assert float(clipped_surrogate(vector(*RATIOS), vector(*ADVANTAGES), 0.2)) == pytest.approx(1.2 / 4)
+
+
+def test_clipped_surrogate_has_no_gradient_where_clipping_acts_and_minus_the_advantage_elsewhere():
+    ratio = vector(*RATIOS, grad=True)
+    clipped_surrogate(ratio, vector(*ADVANTAGES), 0.2).backward()
+    assert ratio.grad.tolist() == [0.0, 2.0 / 4, -2.0 / 4, 0.0]
+
+
+def test_inside_the_range_the_surrogate_is_the_plain_ratio_times_advantage():
+    ratio = vector(1.1, 0.9, 1.0, grad=True)
+    loss = clipped_surrogate(ratio, vector(1.0, 2.0, -3.0), 0.2)
+    assert loss.item() == pytest.approx(-(1.1 + 1.8 - 3.0) / 3)
+    loss.backward()
+    assert ratio.grad.tolist() == pytest.approx([-1 / 3, -2 / 3, 1.0])
+
+
+def test_clipped_surrogate_equals_the_maximum_of_losses_of_the_37_details():
+    draw = torch.Generator().manual_seed(0)
+    ratio, advantages = torch.rand(100, generator=draw) * 2, torch.randn(100, generator=draw)
+    second = torch.max(-advantages * ratio, -advantages * torch.clamp(ratio, 0.8, 1.2)).mean()
+    torch.testing.assert_close(clipped_surrogate(ratio, advantages, 0.2), second)
+
+
+def test_policy_gradient_by_hand():
+    log_prob = vector(-1.0, -2.0, grad=True)
+    loss = policy_gradient(log_prob, vector(3.0, -1.0))
+    assert loss.item() == pytest.approx((3 - 2) / 2)
+    loss.backward()
+    assert log_prob.grad.tolist() == [-1.5, 0.5]
+
+
+def test_value_loss_is_the_mean_square_without_a_half():
+    assert float(value_loss(vector(1.0, 4.0), vector(3.0, 4.0))) == 2.0
+
+
+def test_clipped_value_loss_counts_the_larger_error():
+    # old values 0, epsilon 0.2, returns 1:
+    #   value 0.5: clipped to 0.2; errors 0.25 and 0.64, so 0.64
+    #   value -3: clipped to -0.2; errors 16 and 1.44, so 16
+    #   value 0.1: not clipped; 0.81
+    values = vector(0.5, -3.0, 0.1, grad=True)
+    loss = clipped_value_loss(values, vector(0.0, 0.0, 0.0), vector(1.0, 1.0, 1.0), 0.2)
+    assert loss.item() == pytest.approx((0.64 + 16 + 0.81) / 3)
+    loss.backward()
+    assert values.grad.tolist() == pytest.approx([0.0, 2 * -4 / 3, 2 * -0.9 / 3])
+
+
+def test_clipped_value_loss_is_the_plain_one_for_a_wide_range():
+    values, old, returns = vector(0.5, -3.0), vector(0.0, 1.0), vector(1.0, 2.0)
+    assert float(clipped_value_loss(values, old, returns, 100.0)) == float(value_loss(values, returns))
+
+
+def test_approximate_kl_by_hand():
+    log_ratio = vector(math.log(2), math.log(0.5))
+    assert float(approximate_kl(log_ratio)) == pytest.approx((1 - math.log(2) - 0.5 + math.log(2)) / 2)
+
+
+def test_approximate_kl_is_never_negative_and_zero_for_equal_policies():
+    draw = torch.Generator().manual_seed(0)
+    rows = torch.randn(1000, generator=draw, dtype=torch.float64)
+    assert all(float(approximate_kl(row.view(1))) >= 0 for row in rows)
+    assert float(approximate_kl(torch.zeros(3))) == 0
+
+
+def test_approximate_kl_is_unbiased():
+    # actions from p (old); log q/p averaged over p gives KL(p || q)
+    p, q = torch.tensor([0.7, 0.3], dtype=torch.float64), torch.tensor([0.4, 0.6], dtype=torch.float64)
+    truth = float((p * (p / q).log()).sum())
+    actions = torch.multinomial(p, 400_000, replacement=True, generator=torch.Generator().manual_seed(0))
+    assert float(approximate_kl((q / p).log()[actions])) == pytest.approx(truth, rel=0.01)
+
+
+@pytest.mark.parametrize("clip_vloss", [False, True])
+def test_ppo_loss_by_hand(clip_vloss):
+    algo = PPO(clip_coef=0.2, vf_coef=0.5, ent_coef=0.1, clip_vloss=clip_vloss)
+    new = Evaluation(log_prob=vector(*RATIOS).log(), entropy=vector(1, 2, 3, 4), values=vector(0.5, -3.0, 0.1, 1.0))
+    rows = batch(vector(0, 0, 0, 0), vector(*ADVANTAGES), vector(1, 1, 1, 1), vector(0, 0, 0, 1))
+    terms = algo.loss(new, rows, 0.2)
+    value = (0.64 if clip_vloss else 0.25) + 16 + 0.81 + 0
+    kl = sum(ratio - 1 - math.log(ratio) for ratio in RATIOS) / 4
+    assert float(terms.policy_loss) == pytest.approx(0.3)
+    assert float(terms.value_loss) == pytest.approx(value / 4)
+    assert float(terms.entropy_loss) == pytest.approx(-2.5)
+    assert float(terms.approx_kl) == pytest.approx(kl)
+    assert float(terms.clip_fraction) == 1.0
+    assert float(terms.loss) == pytest.approx(0.3 + 0.5 * value / 4 - 0.1 * 2.5)
+
+
+def test_ppo_clips_by_the_range_it_is_given_not_by_its_setting():
+    algo = PPO(clip_coef=0.2, ent_coef=0.0, vf_coef=0.0)
+    new = Evaluation(log_prob=vector(1.5).log(), entropy=vector(0), values=vector(0))
+    rows = batch(vector(0), vector(2), vector(0), vector(0))
+    assert float(algo.loss(new, rows, 0.1).policy_loss) == pytest.approx(-2.2)
+    assert float(algo.loss(new, rows, 0.6).policy_loss) == pytest.approx(-3.0)
+
+
+def test_clip_fraction_counts_the_rows_out_of_range():
+    new = Evaluation(log_prob=vector(1.5, 1.1, 0.9, 0.7).log(), entropy=vector(0, 0, 0, 0), values=vector(0, 0, 0, 0))
+    rows = batch(vector(0, 0, 0, 0), vector(1, 1, 1, 1), vector(0, 0, 0, 0), vector(0, 0, 0, 0))
+    assert float(PPO().loss(new, rows, 0.2).clip_fraction) == 0.5
+
+
+def test_a2c_loss_by_hand():
+    algo = A2C(vf_coef=0.25, ent_coef=0.1)
+    new = Evaluation(log_prob=vector(-1, -2), entropy=vector(1, 3), values=vector(1, 4))
+    terms = algo.loss(new, batch(vector(-1, -2), vector(3, -1), vector(3, 4), vector(0, 0)), 0.0)
+    assert float(terms.policy_loss) == pytest.approx(0.5)
+    assert float(terms.value_loss) == pytest.approx(2.0)
+    assert float(terms.entropy_loss) == pytest.approx(-2.0)
+    assert float(terms.loss) == pytest.approx(0.5 + 0.25 * 2 - 0.1 * 2)
+    assert float(terms.approx_kl) == 0.0
+    assert float(terms.clip_fraction) == 0.0
+
+
+@pytest.mark.parametrize("algo", [PPO(ent_coef=0.5), A2C(ent_coef=0.5)])
+def test_descending_the_loss_raises_the_entropy(algo):
+    entropy = vector(1.0, 1.0, grad=True)
+    new = Evaluation(log_prob=vector(-1, -1), entropy=entropy, values=vector(0, 0))
+    algo.loss(new, batch(vector(-1, -1), vector(0, 0), vector(0, 0), vector(0, 0)), 0.2).loss.backward()
+    assert entropy.grad.tolist() == [-0.25, -0.25]
+
+
+@pytest.mark.parametrize("algo", [PPO(), A2C()])
+def test_what_is_reported_carries_no_gradient_of_the_kl(algo):
+    new = Evaluation(log_prob=vector(-1, -2, grad=True), entropy=vector(1, 3), values=vector(1, 4))
+    terms = algo.loss(new, batch(vector(-1, -1), vector(3, -1), vector(3, 4), vector(0, 0)), 0.2)
+    assert not terms.approx_kl.requires_grad
+    assert not terms.clip_fraction.requires_grad
+
+
+def test_the_clip_range_is_annealed_only_on_request():
+    assert PPO(clip_coef=0.2, anneal_clip_coef=True).clip_coef_at(0.25) == pytest.approx(0.05)
+    assert PPO(clip_coef=0.2).clip_coef_at(0.25) == 0.2
+
+
+def test_the_kl_limit_is_target_kl():
+    assert PPO().kl_limit() is None
+    assert PPO(target_kl=0.03).kl_limit() == 0.03
+    assert A2C().kl_limit() is None

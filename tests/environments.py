@@ -1,0 +1,181 @@
+"""Small environments with known answers. `env.id=tests.environments:Counting-v0` finds them from any process."""
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Text, Tuple
+
+
+class Counting(gymnasium.Env):
+    """Step k of an episode pays k, so that an episode of n steps returns n(n+1)/2; lengths follow a fixed cycle.
+
+    Observations are (seed of the first reset, episode, steps taken). `end` says how episodes end: 'terminated',
+    'truncated', or 'both' at once.
+    """
+
+    observation_space = Box(-np.inf, np.inf, (3,), np.float32)
+    action_space = Discrete(2)
+
+    def __init__(self, lengths=(3, 5, 2), end="terminated"):
+        self._lengths, self._end = tuple(lengths), end
+        self._seed, self._episode, self._step = -1, -1, 0
+
+    def _observation(self):
+        return np.array([self._seed, self._episode, self._step], np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self._seed = self._seed if seed is None else seed
+        self._episode += 1
+        self._step = 0
+        return self._observation(), {}
+
+    def step(self, action):
+        self._step += 1
+        done = self._step == self._lengths[self._episode % len(self._lengths)]
+        terminated = done and self._end in ("terminated", "both")
+        truncated = done and self._end in ("truncated", "both")
+        return self._observation(), float(self._step), terminated, truncated, {}
+
+
+class Constant(gymnasium.Env):
+    """Pays 1 for ever and always shows the same: its value is 1 / (1 - gamma). A time limit cuts its episodes."""
+
+    observation_space = Box(0, 1, (1,), np.float32)
+    action_space = Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.ones(1, np.float32), {}
+
+    def step(self, action):
+        return np.ones(1, np.float32), 1.0, False, False, {}
+
+
+class Picture(gymnasium.Env):
+    """A noisy colour picture, one half of which is bright; action 0 pays 1 for the left half, action 1 for the right."""
+
+    observation_space = Box(0, 255, (8, 8, 3), np.uint8)
+    action_space = Discrete(2)
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
+
+    def __init__(self, length=8, render_mode=None):
+        self.render_mode, self._length = render_mode, length
+
+    def _observation(self):
+        self._side = int(self.np_random.integers(2))
+        self._picture = self.np_random.integers(0, 60, (8, 8, 3), dtype=np.uint8)
+        self._picture[:, 4 * self._side : 4 * self._side + 4] += 120
+        return self._picture
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self._step = 0
+        return self._observation(), {}
+
+    def step(self, action):
+        reward = float(action == self._side)
+        self._step += 1
+        return self._observation(), reward, self._step == self._length, False, {}
+
+    def render(self):
+        return np.kron(self._picture, np.ones((8, 8, 1), np.uint8))
+
+
+class Mixed(gymnasium.Env):
+    """Image, vector and choice in a Dict, each asking for one of three actions, each right answer paying 1/3."""
+
+    observation_space = Dict(
+        {
+            "picture": Box(0, 255, (6, 6), np.uint8),
+            "place": Box(-1, 1, (2,), np.float32),
+            "signal": Discrete(3, start=1),
+        }
+    )
+    action_space = MultiDiscrete([2, 2, 3], start=[0, 5, 0])
+
+    def _observation(self):
+        bright, positive, signal = (int(self.np_random.integers(n)) for n in (2, 2, 3))
+        self._answer = (bright, 5 + positive, signal)
+        place = self.np_random.uniform(0.2, 1, 2).astype(np.float32) * (1 if positive else -1)
+        picture = self.np_random.integers(0, 60, (6, 6), dtype=np.uint8) + np.uint8(120 * bright)
+        return {"picture": picture, "place": place, "signal": np.int64(signal + 1)}
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self._step = 0
+        return self._observation(), {}
+
+    def step(self, action):
+        assert self.action_space.contains(np.asarray(action, np.int64)), action
+        reward = float(np.mean(np.asarray(action) == self._answer))
+        self._step += 1
+        return self._observation(), reward, self._step == 8, False, {}
+
+
+class Reaching(gymnasium.Env):
+    """Shows the action that it was given, refuses one out of bounds, and pays minus its squared distance to (1, 0)."""
+
+    observation_space = Box(-np.inf, np.inf, (2,), np.float32)
+    action_space = Box(np.array([-2, -0.1], np.float32), np.array([1.5, 0.7], np.float32))
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self._step = 0
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action), f"{action!r} is out of bounds"
+        self._step += 1
+        reward = -float(np.square(action - np.array([1, 0])).sum())
+        return action.copy(), reward, False, self._step == 6, {}
+
+
+class Silent(gymnasium.Env):
+    """Spaces given by the caller; it need never be stepped."""
+
+    def __init__(self, observation="box", action="discrete"):
+        spaces = {
+            "box": Box(-1, 1, (2,), np.float32),
+            "discrete": Discrete(2),
+            "text": Text(5),
+            "tuple": Tuple([Discrete(2), Discrete(3)]),
+            "dict": Dict({"words": Text(5), "place": Box(-1, 1, (2,), np.float32)}),
+            "unbounded": Box(-np.inf, np.inf, (2,), np.float32),
+        }
+        self.observation_space, self.action_space = spaces[observation], spaces[action]
+
+    def reset(self, *, seed=None, options=None):
+        return self.observation_space.sample(), {}
+
+    def step(self, action):
+        return self.observation_space.sample(), 0.0, False, False, {}
+
+
+class Broken(gymnasium.Env):
+    """Raises in its constructor."""
+
+    def __init__(self):
+        raise RuntimeError("the simulator\n  did not start")
+
+
+class Needy(gymnasium.Env):
+    """Needs a module that does not exist."""
+
+    def __init__(self):
+        import a_module_that_is_nowhere  # noqa: F401
+
+
+def _register():
+    for kind, limit in (
+        (Counting, None), (Constant, 10), (Picture, None), (Mixed, None), (Reaching, None), (Silent, None),
+        (Broken, None), (Needy, None),
+    ):  # fmt: skip
+        name = f"{kind.__name__}-v0"
+        if name not in gymnasium.registry:
+            gymnasium.register(
+                name, entry_point=f"tests.environments:{kind.__name__}", max_episode_steps=limit,
+                disable_env_checker=True,
+            )  # fmt: skip
+
+
+_register()

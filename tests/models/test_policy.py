@@ -1,0 +1,206 @@
+import itertools
+import math
+
+import pytest
+import torch
+
+from rlexp.models import ActorCritic, build_policy
+from rlexp.models.encoders import ACTIVATIONS, Preprocessor
+from rlexp.models.normalizer import moments_of
+from rlexp.types import ActionSpec, ImageSpec, ObservationSpec, SpaceSpec
+from tests.helpers import composed, generator
+
+ACTIONS = {
+    "discrete": ActionSpec("discrete", (4,), (), (0,), (), ()),
+    "multidiscrete": ActionSpec("multidiscrete", (2, 3), (2,), (0, 0), (), ()),
+    "box": ActionSpec("box", (), (2,), (), (-1.0, -1.0), (1.0, 1.0)),
+}
+VECTOR = ObservationSpec(5, (), ())
+VECTOR_AND_CHOICES = ObservationSpec(2, (3, 2), ())
+MIXED = ObservationSpec(2, (3,), (ImageSpec("a", 3, 8, 8), ImageSpec("b", 1, 5, 5)))
+IMAGE = ObservationSpec(0, (), (ImageSpec("obs", 3, 40, 36),))
+
+
+def build(observation=VECTOR, action="discrete", seed=0, **changes):
+    settings = {
+        "hidden_sizes": [16, 8], "activation": "tanh", "ortho_init": True, "shared_torso": False, "log_std_init": 0.0,
+        "normalize": False, "clip": None, "squash": False,
+    } | changes  # fmt: skip
+    torch.manual_seed(seed)
+    return ActorCritic(SpaceSpec(observation, ACTIONS[action]), **settings)
+
+
+def rows_of(spec, count=6, seed=0):
+    """Return random rows as a packer would write them."""
+    draw = generator(seed)
+    vector = torch.randn(count, spec.vector_size, generator=draw)
+    choices = [torch.randint(n, (count, 1), generator=draw).float() for n in spec.discrete]
+    floats = torch.cat([vector, *choices], 1)
+    if not spec.images:
+        return floats
+    row = torch.zeros(count, spec.row_size, dtype=torch.uint8)
+    if spec.floats:
+        row[:, : 4 * spec.floats] = floats.view(torch.uint8)
+    size = sum(image.size for image in spec.images)
+    row[:, 4 * spec.floats : 4 * spec.floats + size] = torch.randint(
+        256, (count, size), generator=draw, dtype=torch.uint8
+    )
+    return row
+
+
+def perturb(policy, seed=1):
+    """Move the weights away from their initial values, so that heads matter."""
+    draw = generator(seed)
+    with torch.no_grad():
+        for parameter in policy.parameters():
+            parameter += 0.3 * torch.randn(parameter.shape, generator=draw)
+    return policy
+
+
+@pytest.mark.parametrize(("action", "squash"), [("discrete", False), ("multidiscrete", False), ("box", False), ("box", True)])
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("normalize", [False, True])
+def test_the_fast_actor_equals_act(action, squash, activation, normalize):
+    clip = 1.0 if normalize else None
+    policy = perturb(build(action=action, squash=squash, activation=activation, normalize=normalize, clip=clip))
+    rows = rows_of(VECTOR)
+    if normalize:
+        policy.preprocessor.normalizer.merge(moments_of(3 * rows + 1).unsqueeze(0))
+    with torch.no_grad():
+        torch.testing.assert_close(policy.actor()(rows), policy.act(rows), atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("observation", [VECTOR_AND_CHOICES, MIXED, IMAGE], ids=["choices", "mixed", "image"])
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_fast_actor_equals_act_for_other_observations(observation, shared):
+    policy = perturb(build(observation, shared_torso=shared))
+    with torch.no_grad():
+        rows = rows_of(observation)
+        torch.testing.assert_close(policy.actor()(rows), policy.act(rows), atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("observation", [VECTOR, VECTOR_AND_CHOICES, MIXED, IMAGE], ids=["vector", "choices", "mixed", "image"])
+@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("shared", [False, True])
+def test_forward_equals_log_prob_entropy_and_values_apart(observation, action, shared):
+    policy = perturb(build(observation, action, shared_torso=shared))
+    rows = rows_of(observation)
+    with torch.no_grad():
+        params = policy.act(rows)
+        actions = policy.distribution.sample(params, policy.distribution.noise((6,), generator()))
+        got = policy(rows, actions)
+        torch.testing.assert_close(got.log_prob, policy.log_prob(rows, actions))
+        torch.testing.assert_close(got.entropy, policy.distribution.entropy(params))
+        torch.testing.assert_close(got.values, policy.values(rows))
+    assert got.log_prob.shape == got.entropy.shape == got.values.shape == (6,)
+
+
+def test_a_shared_torso_is_one_set_of_parameters():
+    def count(policy):
+        return sum(parameter.numel() for parameter in policy.parameters())
+
+    shared, separate = build(shared_torso=True), build()
+    torso = sum(parameter.numel() for parameter in separate.actor_torso.parameters())
+    assert count(separate) - count(shared) == torso
+    assert shared.critic_torso is shared.actor_torso
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_value_trains_the_torso_of_the_actor_only_where_it_is_shared(shared):
+    policy = perturb(build(shared_torso=shared))
+    policy(rows_of(VECTOR), torch.zeros(6, dtype=torch.int64)).values.sum().backward()
+    assert (policy.actor_torso.layers[0].weight.grad is not None) == shared
+
+
+def test_orthogonal_initialisation_has_the_gains_of_the_example():
+    policy = build(MIXED, hidden_sizes=[64, 64])
+    layers = [(layer, math.sqrt(2)) for layer in (*policy.actor_torso.layers, *policy.critic_torso.layers)]
+    layers += [(layer, math.sqrt(2)) for layer in policy.modules() if isinstance(layer, torch.nn.Conv2d)]
+    for layer, gain in [*layers, (policy.actor_head, 0.01), (policy.critic_head, 1.0)]:
+        singular = torch.linalg.svdvals(layer.weight.detach().flatten(1))
+        torch.testing.assert_close(singular, torch.full_like(singular, gain), atol=1e-4, rtol=1e-4)
+        assert not layer.bias.any()
+
+
+def test_without_orthogonal_initialisation_torchs_own_is_kept():
+    singular = torch.linalg.svdvals(build(ortho_init=False).actor_torso.layers[0].weight.detach())
+    assert float(singular.max() - singular.min()) > 0.05
+
+
+def test_a_gaussian_begins_with_the_deviation_of_the_settings():
+    policy = build(action="box", log_std_init=-1.5)
+    assert policy.act(rows_of(VECTOR))[:, 2:].unique().tolist() == [-1.5]
+    assert build(action="discrete").log_std is None
+
+
+def test_images_stay_bytes_until_the_network_and_come_out_in_0_to_1():
+    rows = rows_of(MIXED)
+    assert rows.dtype == torch.uint8
+    vector, images = Preprocessor(MIXED, False, None)(rows)
+    assert [tuple(image.shape) for image in images] == [(6, 3, 8, 8), (6, 1, 5, 5)]
+    assert all(image.dtype == torch.float32 and 0 <= image.min() and image.max() <= 1 for image in images)
+    first = rows[:, 12 : 12 + 192].view(6, 3, 8, 8).float() / 255
+    assert torch.equal(images[0], first)
+    assert vector.shape == (6, 5)
+
+
+def test_choices_become_one_hot_after_the_numbers():
+    rows = torch.tensor([[0.5, -0.5, 2.0, 0.0], [1.5, 2.5, 0.0, 1.0]])
+    vector, _ = Preprocessor(VECTOR_AND_CHOICES, False, None)(rows)
+    assert vector.tolist() == [[0.5, -0.5, 0, 0, 1, 1, 0], [1.5, 2.5, 1, 0, 0, 0, 1]]
+
+
+def test_numbers_are_clipped_after_normalising_and_choices_are_not():
+    preprocessor = Preprocessor(VECTOR_AND_CHOICES, True, 0.5)
+    preprocessor.normalizer.merge(moments_of(torch.tensor([[0.0, 0.0], [2.0, 200.0]])).unsqueeze(0))
+    vector, _ = preprocessor(torch.tensor([[1.2, 50.0, 2.0, 0.0]]))
+    assert vector[0].tolist() == pytest.approx([0.2, -0.5, 0, 0, 1, 1, 0], abs=1e-6)
+
+
+def test_raw_numbers_of_a_row_of_bytes_are_not_normalised():
+    preprocessor = Preprocessor(MIXED, True, None)
+    preprocessor.normalizer.merge(moments_of(torch.tensor([[5.0, 5.0], [9.0, 7.0]])).unsqueeze(0))
+    rows = rows_of(MIXED)
+    assert torch.equal(preprocessor.raw_vector(rows), rows[:, :8].contiguous().view(torch.float32))
+    assert torch.equal(preprocessor.raw_vector(rows.view(2, 3, -1))[1, 2], preprocessor.raw_vector(rows)[5])
+
+
+def test_images_alone_need_no_normaliser():
+    assert build(IMAGE, normalize=True).preprocessor.normalizer is None
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 3), (7, 7), (35, 35), (36, 36), (84, 84), (100, 36)])
+def test_an_image_of_any_size_gets_a_network(height, width):
+    observation = ObservationSpec(0, (), (ImageSpec("obs", 1, height, width),))
+    assert build(observation).values(rows_of(observation)).shape == (6,)
+
+
+@pytest.mark.parametrize("observation", [VECTOR, MIXED], ids=["vector", "mixed"])
+def test_the_state_of_one_policy_makes_another_act_the_same(observation):
+    first, second = perturb(build(observation, "box", normalize=True)), build(observation, "box", 9, normalize=True)
+    first.preprocessor.normalizer.merge(moments_of(torch.randn(9, observation.vector_size) * 3).unsqueeze(0))
+    second.load_state_dict(first.state_dict())
+    rows = rows_of(observation)
+    assert torch.equal(first.act(rows), second.act(rows))
+    assert torch.equal(first.values(rows), second.values(rows))
+
+
+def test_the_same_seed_gives_the_same_weights():
+    pairs = list(itertools.zip_longest(build(seed=3).parameters(), build(seed=3).parameters()))
+    assert all(torch.equal(a, b) for a, b in pairs)
+    assert not torch.equal(build(seed=4).actor_torso.layers[0].weight, build(seed=3).actor_torso.layers[0].weight)
+
+
+def test_a_policy_follows_its_config():
+    config = composed(
+        "env=pendulum", "env.action_bounds=tanh", "algo.hidden_sizes=[7,5]", "algo.activation_function=relu",
+        "algo.shared_torso=true", "algo.log_std_init=-1", "env.normalize_observations=true", "env.clip_observations=4",
+    )  # fmt: skip
+    policy = build_policy(config, SpaceSpec(VECTOR, ACTIONS["box"]))
+    assert [layer.out_features for layer in policy.actor_torso.layers] == [7, 5]
+    assert policy.shared_torso
+    assert policy.log_std.tolist() == [-1, -1]
+    assert type(policy.distribution).__name__ == "TanhGaussian"
+    assert policy.preprocessor.normalizer is not None
+    assert policy.preprocessor.clip == 4
+    assert policy.actor_torso.activation is torch.relu
