@@ -17,6 +17,7 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -42,8 +43,6 @@ def run(composed: DictConfig) -> float:
     run_dir = Path(settings.runtime.output_dir)
     sweep = settings.mode == RunMode.MULTIRUN
     if sweep:
-        if run_dir.parent not in _sweeps:
-            _sweeps.append(run_dir.parent)
         print(f"\njob {settings.job.num}: {' '.join(settings.overrides.task)}", flush=True)
     try:
         if sweep:
@@ -78,6 +77,8 @@ def _run(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
     if surplus is not None:
         raise ConfigError(unknown_key(surplus))
     spec = check_environment(config)
+    if os.environ.get("RANK", "0") != "0":  # one of the ranks that torchrun started; rank 0 speaks for all
+        return launch.run(Job(config, spec, run_dir), run_rank)
     _save_composed(composed, run_dir)
     steps = config.updates * config.steps_per_update
     print(
@@ -88,8 +89,16 @@ def _run(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
     return launch.run(Job(config, spec, run_dir), run_rank)
 
 
+class NoteSweep(Callback):
+    """Notes the directory of a sweep where it starts; its jobs may run in other processes."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Note it."""
+        _sweeps.append(Path(config.hydra.sweep.dir))
+
+
 _sweeps: list[Path] = []
-"""The directory of the sweep under way, if any; noted by the first job that runs in this process."""
+"""The directory of the sweep that was started, if one was."""
 _errors: list[Exception] = []
 """What went wrong in jobs that ran in this process."""
 
@@ -126,7 +135,7 @@ def _refuse(run_dir: Path, error: ConfigError, sweep: bool) -> None:
 def _end_sweep() -> bool:
     """Print the table of the sweep, if there was one; return whether all jobs are completed."""
     good = True
-    for sweep_dir in _sweeps:
+    for sweep_dir in filter(Path.is_dir, _sweeps):
         folders = sorted(
             (path for path in sweep_dir.iterdir() if path.is_dir() and path.name.partition("-")[0].isdigit()),
             key=lambda path: int(path.name.partition("-")[0]),
@@ -139,12 +148,35 @@ def _end_sweep() -> bool:
     return good
 
 
+def _torchrun_overrides(arguments: list[str]) -> list[str]:
+    """Return what torchrun decides: the number of ranks, and for ranks other than 0 that they make no directory.
+
+    Raises:
+        ConfigError: the arguments say otherwise, or ask for a sweep.
+    """
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return []
+    if {"-m", "--multirun"} & set(arguments):
+        raise ConfigError("a sweep starts its own processes; run --multirun with python instead of torchrun")
+    local, world = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+    decided = {"fabric.devices": local, "fabric.num_nodes": world // local}
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if key in decided and value != str(decided[key]):
+            raise ConfigError(f"{argument}, but torchrun started {key}={decided[key]}; leave {key} out")
+    overrides = [f"{key}={value}" for key, value in decided.items()]
+    return overrides + (["hydra.run.dir=."] if os.environ["RANK"] != "0" else [])
+
+
 def cli() -> None:
     """Run the command and exit: 0; 1 with one line on the standard error; 130 or 143 after SIGINT or SIGTERM."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them, and we explain them
     status = 0
     try:
+        sys.argv += _torchrun_overrides(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(run)()
+    except ConfigError as error:
+        _errors.append(error)
     except (HydraException, OmegaConfBaseException) as error:
         status = 1
         print(f"error: {explain(error)}", file=sys.stderr)

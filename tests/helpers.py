@@ -1,5 +1,7 @@
 """How tests build what they test: the real config, environments, policy, player and learner."""
 
+import copy
+import functools
 from dataclasses import dataclass, field, fields
 from typing import NamedTuple
 
@@ -18,6 +20,11 @@ from rlexp.types import Batch
 
 def composed(*overrides: str) -> Config:
     """Return the checked config that the command line would give; `id=NAME` is short for env=gym env.id=NAME."""
+    return copy.deepcopy(_composed(overrides))
+
+
+@functools.cache
+def _composed(overrides: tuple[str, ...]) -> Config:
     register()
     words = []
     for word in overrides:

@@ -42,6 +42,11 @@ def _to_channels_first(values: Array, shape: tuple[int, ...]) -> Array:
     return values
 
 
+def _unsupported(where: str, space: gymnasium.Space[Any]) -> str:
+    """Return one line, whatever the lines that a space prints itself on."""
+    return f"{where} is {' '.join(str(space).split())}, which is not supported; supported: {SUPPORTED}"
+
+
 def parts(space: gymnasium.Space[Any]) -> dict[str, gymnasium.Space[Any]]:
     """Return the parts of an observation space by name; a space that is no Dict is one part named 'obs'.
 
@@ -56,7 +61,7 @@ def parts(space: gymnasium.Space[Any]) -> dict[str, gymnasium.Space[Any]]:
                 if isinstance(space, gymnasium.spaces.Dict)
                 else ("the observation space")
             )
-            raise ConfigError(f"{where} is {part}, which is not supported; supported: {SUPPORTED}")
+            raise ConfigError(_unsupported(where, part))
     return named
 
 
@@ -126,7 +131,7 @@ def action_spec(space: gymnasium.Space[Any]) -> ActionSpec:
     if isinstance(space, gymnasium.spaces.Box) and np.issubdtype(space.dtype, np.floating):
         low, high = (tuple(map(float, bound.reshape(-1))) for bound in (space.low, space.high))
         return ActionSpec("box", (), tuple(space.shape), (), low, high)
-    raise ConfigError(f"the action space is {space}, which is not supported; supported: {SUPPORTED}")
+    raise ConfigError(_unsupported("the action space", space))
 
 
 def space_spec(observation_space: gymnasium.Space[Any], action_space: gymnasium.Space[Any]) -> SpaceSpec:

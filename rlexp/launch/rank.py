@@ -124,8 +124,9 @@ def enter(job: Job, body: Body) -> None:
     torch.backends.cudnn.deterministic = config.torch_deterministic
     # Deterministic algorithms also fill new memory, which costs time; every buffer here is written before it is read.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # set by a property
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # it announces each rank
     fabric = _fabric(config)
+    for name in ("lightning.fabric", "lightning.pytorch"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # they announce each rank and each setting
     fabric.launch()
     try:
         size = _check_world(config)
@@ -133,8 +134,9 @@ def enter(job: Job, body: Body) -> None:
         for seeder in (random.seed, np.random.seed):
             seeder((config.seed + 7_919 * index) % 2**32)
         torch.manual_seed(config.seed)  # equal on all ranks: the initial weights come from it
-        with (job.run_dir / "main.log").open("a") as log:
-            body(Rank(config, job.spec, job.run_dir, fabric, index, size, log))
+        run_dir = _directory_of_rank_0(job.run_dir) if size > 1 else job.run_dir
+        with (run_dir / "main.log" if run_dir.is_dir() else Path(os.devnull)).open("a") as log:
+            body(Rank(config, job.spec, run_dir, fabric, index, size, log))
     finally:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
@@ -196,6 +198,17 @@ def _placed_fabric(config: Config, timeout: timedelta) -> Fabric:
     # The first node's GPUs are numbered past its player where that takes none of them.
     device = local - 1 if on_cpu and os.environ["GROUP_RANK"] == "0" else local
     return Fabric(accelerator="cuda", devices=[device], precision=precision)  # type: ignore[arg-type]  # checked
+
+
+def _directory_of_rank_0(run_dir: Path) -> Path:
+    """Return the run directory that rank 0 has; on another node it may not exist."""
+    import torch
+
+    name = torch.zeros(4096, dtype=torch.uint8)
+    encoded = str(run_dir.resolve()).encode()
+    name[: len(encoded)] = torch.frombuffer(bytearray(encoded), dtype=torch.uint8)
+    torch.distributed.broadcast(name, 0)
+    return Path(bytes(name.tolist()).rstrip(b"\0").decode())
 
 
 def _check_world(config: Config) -> int:

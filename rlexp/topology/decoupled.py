@@ -7,6 +7,7 @@ are those of the weights that acted, so the probability ratio stays right.
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,7 @@ def shards(config: Config) -> list[tuple[int, int]]:
     if config.topology.share_data:
         return [(0, envs)] * trainers
     bounds = [envs * trainer // trainers for trainer in range(trainers + 1)]
-    return list(zip(bounds[:-1], bounds[1:], strict=True))
+    return list(itertools.pairwise(bounds))
 
 
 def _play(rank: Rank, recorder: Recorder) -> ActorCritic:

@@ -45,7 +45,7 @@ def test_each_environment_has_a_seed_of_its_own(stepped, vectorization):
 
 
 def test_the_step_that_ends_an_episode_shows_the_next_ones_first_observation(stepped):
-    envs = stepped(*COUNTING, "env.kwargs.lengths=[2]")
+    envs = stepped(*COUNTING, "+env.kwargs.lengths=[2]")
     envs.step()
     result = envs.step()
     assert result.rewards.tolist() == [2, 2]
@@ -56,7 +56,7 @@ def test_the_step_that_ends_an_episode_shows_the_next_ones_first_observation(ste
 
 @pytest.mark.parametrize("end", ["truncated", "both"])
 def test_the_final_observation_is_the_true_last_one_not_the_next_ones_first(stepped, end):
-    envs = stepped(*COUNTING, "env.kwargs.lengths=[2]", f"env.kwargs.end={end}")
+    envs = stepped(*COUNTING, "+env.kwargs.lengths=[2]", f"+env.kwargs.end={end}")
     assert envs.step().final_obs == []
     result = envs.step()
     assert result.truncated.all()
@@ -65,7 +65,7 @@ def test_the_final_observation_is_the_true_last_one_not_the_next_ones_first(step
 
 
 def test_a_step_that_only_terminates_has_no_final_observation(stepped):
-    envs = stepped(*COUNTING, "env.kwargs.lengths=[1]")
+    envs = stepped(*COUNTING, "+env.kwargs.lengths=[1]")
     assert envs.step().final_obs == []
 
 
@@ -105,7 +105,7 @@ def test_rows_are_the_callers_own_and_stay_when_the_environments_go_on(stepped):
 
 
 def test_action_repeat_sums_rewards_and_stops_where_the_episode_ends(stepped):
-    envs = stepped(*COUNTING, "env.kwargs.lengths=[5]", "env.action_repeat=3")
+    envs = stepped(*COUNTING, "+env.kwargs.lengths=[5]", "env.action_repeat=3")
     first = envs.step()
     assert first.rewards.tolist() == [1 + 2 + 3] * 2
     assert envs.rows[0, 2] == 3
@@ -115,7 +115,7 @@ def test_action_repeat_sums_rewards_and_stops_where_the_episode_ends(stepped):
 
 
 def test_frame_stack_joins_the_last_observations_oldest_first(stepped):
-    envs = stepped(*COUNTING, "env.frame_stack=3", "env.kwargs.lengths=[9]")
+    envs = stepped(*COUNTING, "env.frame_stack=3", "+env.kwargs.lengths=[9]")
     assert envs.rows.shape == (2, 9)
     for _ in range(4):
         envs.step()
@@ -132,7 +132,7 @@ def test_frame_stack_of_images_gives_one_image_with_the_channels_of_all_frames(s
 
 
 def test_a_time_limit_of_the_settings_truncates(stepped):
-    envs = stepped(*COUNTING, "env.kwargs.lengths=[100]", "env.max_episode_steps=2")
+    envs = stepped(*COUNTING, "+env.kwargs.lengths=[100]", "env.max_episode_steps=2")
     envs.step()
     result = envs.step()
     assert result.truncated.all()

@@ -1,0 +1,190 @@
+"""How tests run the commands: real processes, in a folder of their own, with one thread a rank."""
+
+import csv
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+TINY = (
+    "fabric.threads_per_rank=1",
+    "env.num_envs=2",
+    "algo.num_steps=32",
+    "algo.per_rank_batch_size=32",
+    "total_timesteps=512",
+    "eval.episodes=3",
+)
+"""Overrides of a run of 8 updates of 64 steps."""
+
+ENDLESS = (*TINY, "total_timesteps=100000000")
+
+ENVIRONMENTS = '''
+import os
+import gymnasium
+import numpy as np
+from gymnasium.envs.classic_control import CartPoleEnv
+
+class Raises(CartPoleEnv):
+    """CartPole that raises in the 100th step of a process, and whose picture changes from step to step."""
+
+    steps = 0
+
+    def step(self, action):
+        Raises.steps += 1
+        if Raises.steps == 100:
+            raise RuntimeError("the pole\\nis made of glass")
+        return super().step(action)
+
+class Exits(CartPoleEnv):
+    """CartPole that ends its whole process in the 100th step."""
+
+    steps = 0
+
+    def step(self, action):
+        Exits.steps += 1
+        if Exits.steps == 100:
+            os._exit(7)
+        return super().step(action)
+
+class Unbuildable(gymnasium.Env):
+    """An environment that cannot be built."""
+
+    def __init__(self, **kwargs):
+        raise ValueError("no pole in stock")
+
+class TupleSpace(gymnasium.Env):
+    """An environment whose observations are of a kind that is not supported."""
+
+    observation_space = gymnasium.spaces.Tuple([gymnasium.spaces.Discrete(2)])
+    action_space = gymnasium.spaces.Discrete(2)
+
+class MissingPackage(gymnasium.Env):
+    """An environment that needs a package that nobody has."""
+
+    def __init__(self, **kwargs):
+        raise gymnasium.error.DependencyNotInstalled('Box2D is not installed, run `pip install "gymnasium[box2d]"`')
+
+for name in ("Raises", "Exits", "Unbuildable", "TupleSpace", "MissingPackage"):
+    gymnasium.register(f"{name}-v0", entry_point=f"broken:{name}", max_episode_steps=500)
+'''
+"""A module `broken` of environments that fail, each in its own way."""
+
+
+def environment(folder: Path | None = None) -> dict[str, str]:
+    """Return the environment variables of a command; with `folder`, its modules can be imported.
+
+    The variables that launchers set are left out, and the width is one at which nothing is folded.
+    """
+    variables = {key: value for key, value in os.environ.items() if key not in ("RANK", "WORLD_SIZE", "MASTER_PORT")}
+    variables["COLUMNS"] = "200"
+    if folder is not None:
+        before = os.environ.get("PYTHONPATH")
+        variables["PYTHONPATH"] = f"{folder}{os.pathsep}{before}" if before else str(folder)
+    return variables
+
+
+def with_broken_environments(folder: Path) -> Path:
+    """Write the module `broken` into a folder and return the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "broken.py").write_text(ENVIRONMENTS)
+    return folder
+
+
+def command(
+    *arguments: str, cwd: Path, module: str = "rlexp.main", modules: Path | None = None, options: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
+    """Run `python -m module arguments` in `cwd`; `options` are Python's own."""
+    words = [sys.executable, *options, "-m", module, *arguments]
+    return subprocess.run(
+        words, cwd=cwd, env=environment(modules), capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+def train(*arguments: str, cwd: Path, modules: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the training command and require that it succeeds."""
+    done = command(*arguments, cwd=cwd, modules=modules)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def evaluate(*arguments: str, cwd: Path) -> dict:
+    """Run the evaluation command, require that it succeeds, and return what it printed."""
+    done = command(*arguments, cwd=cwd, module="rlexp.evaluate")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+def error_line(done: subprocess.CompletedProcess[str]) -> str:
+    """Require exit code 1 and exactly one line on the standard error, which starts with 'error: '; return it."""
+    lines = done.stderr.splitlines()
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+def summary(run_dir: Path) -> dict:
+    return json.loads((run_dir / "summary.json").read_text())
+
+
+def metrics(run_dir: Path) -> list[dict[str, str]]:
+    """Return the rows of metrics.csv."""
+    with (run_dir / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def only(folder: Path, pattern: str = "*") -> Path:
+    """Return the one path in `folder` that fits `pattern`."""
+    (path,) = folder.glob(pattern)
+    return path
+
+
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
+    """Wait until `condition()` is true."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        time.sleep(0.05)
+
+
+def processes_with(marker: str) -> list[int]:
+    """Return the ids of the processes whose command line or environment holds `marker`."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and int(folder.name) != os.getpid():
+            try:
+                text = (folder / "cmdline").read_bytes() + (folder / "environ").read_bytes()
+                state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+            except OSError:
+                continue
+            if marker.encode() in text and state != "Z":
+                found.append(int(folder.name))
+    return sorted(found)
+
+
+def film(path: Path) -> list:
+    """Return the frames of a film, [height, width, 3] each."""
+    from moviepy import VideoFileClip
+
+    with VideoFileClip(str(path), audio=False) as clip:
+        return [frame.copy() for frame in clip.iter_frames()]
+
+
+def once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """Return a folder that `make` has filled, once for all workers of pytest-xdist."""
+    worker = "PYTEST_XDIST_WORKER" in os.environ
+    base = tmp_path_factory.getbasetemp().parent if worker else tmp_path_factory.getbasetemp()
+    folder = base / name
+    with (base / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "made").exists():
+            folder.mkdir(exist_ok=True)
+            make(folder)
+            (folder / "made").touch()
+    return folder
