@@ -2,8 +2,8 @@
 
 usage: python -m benchmarks.peer_sb3 CASE STEPS SEED FOLDER
 
-`benchmarks.speed` runs this; it writes peer.json into FOLDER, beside the curves and the model. As in rlexp the curves go
-to a CSV file and to TensorBoard after every update, episodes are counted, and the model is saved at the end.
+`benchmarks.speed` runs this; it writes peer.json into FOLDER, beside the curves and the model. As in rlexp the curves
+go to a CSV file and to TensorBoard after every update, episodes are counted, and the model is saved at the end.
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@
 usage: python -m benchmarks.speed [--cases NAME ...] [--repeats 5] [--steps N] [--page PATH]
        python -m benchmarks.speed --compare REV [--cases NAME ...] [--repeats 5] [--steps N]
 
-Every measurement is a process of its own, and the two sides take turns (A B A B ...), so that what else the machine does
-meets both. The first form writes docs/benchmarks.md (with --steps only where --page says so); the second only prints.
+Every measurement is a process of its own, and the two sides take turns (A B A B ...), so that what else the machine
+does meets both. The first form writes docs/benchmarks.md (with --steps only where --page says so); the second only
+prints.
 """
 
 from __future__ import annotations
@@ -46,11 +47,11 @@ class Result:
 
 
 def interleaved(case: Case, steps: int, repeats: int, sides: dict[str, Runner]) -> Result:
-    """Measure the two sides by turns; one short run of each beforehand fills the file cache and does not count."""
+    """Measure the two sides by turns; one update of each beforehand fills the file cache and does not count."""
     measured: dict[str, list[Measurement]] = {name: [] for name in sides}
     for repeat in range(repeats + 1):
         for name, run in sides.items():
-            length = steps if repeat else (case.warm_up + 1) * case.steps_per_update
+            length = steps if repeat else case.steps_per_update
             with tempfile.TemporaryDirectory(prefix="rlexp-speed-") as folder:
                 one = run(case, length, repeat + 1, Path(folder))
             if repeat:
@@ -152,20 +153,20 @@ def page(results: list[Result], names: tuple[str, str], tables: str) -> str:
 Made by `make bench`. {described(f"stable-baselines3 {version}")}
 
 {names[0]} against {names[1]}, PPO on equal networks (actor and critic of their own, 64-64 tanh), settings and threads
-(one). Parameters and optimizer steps were counted on both sides and are equal. Each of the {repeats} measurements of a
-side is a process of its own with a seed of its own; the two sides take turns. rlexp is the user's own command with
+(one). Parameters and optimizer steps were counted on both sides and are equal. Every measurement ({repeats} a side) is a
+process of its own with a seed of its own, and the two sides take turns. rlexp is the user's own command with
 `eval.episodes=0` and its defaults otherwise; both sides count episodes, write curves to a CSV file and TensorBoard
 after each update, and save the model at the end. Figures are medians (lowest..highest).
 
 {tables}
 
-- **steps/s**: environment steps after the warm-up divided by the wall time of the loop they took: collection, update and
-  logging. *Times as fast* is the ratio of the medians (range: ratios of neighbouring runs).
+- **steps/s**: environment steps after the warm-up divided by the wall time of the loop they took: collection, update
+  and logging. *Times as fast* is the ratio of the medians (range: ratios of neighbouring runs).
 - *without logging*: the same ratio for steps / (collection + update) alone.
 - *whole process*: the ratio of the wall times from the start of the process to its end.
 - Phases, in seconds: *imports* before the loop, as Python counts them; *set-up* is the rest before the first rollout;
-  *warm-up* the first updates, with whatever is imported or compiled in them; *collect* and *update* after it (values and
-  advantages belong to rlexp's update, but to {PEER}'s collection); *logging* what the loop spends beside the two;
+  *warm-up* the first updates, with whatever is imported or compiled in them; *collect* and *update* after it (values
+  and advantages belong to rlexp's update, but to {PEER}'s collection); *logging* what the loop spends beside the two;
   *closing* what follows the last update. *Whole loop* is warm-up to logging: the time of {PEER}'s `learn`.
 
 Cases:
@@ -206,6 +207,19 @@ def run_all(arguments: argparse.Namespace, sides: dict[str, Runner]) -> tuple[li
 
 def main() -> None:
     arguments = parse()
+    try:
+        run(arguments)
+    except (RuntimeError, subprocess.CalledProcessError) as error:
+        sys.exit(f"error: {error}")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Do what the arguments ask.
+
+    Raises:
+        RuntimeError: a run failed, or runs are not comparable.
+        subprocess.CalledProcessError: git or the compiler to bytecode failed; it has said why.
+    """
     rlexp = functools.partial(run_rlexp, tree=ROOT)
     if arguments.compare:
         with checked_out(arguments.compare) as tree:

@@ -91,6 +91,7 @@ class Config:
     total_timesteps: int = setting(100_000, "Environment steps over all ranks.", ge=1)
     torch_deterministic: bool = setting(True, "Only deterministic torch operations.")
     capture_video: bool = setting(False, "Film environment 0 in training and the final test episode.")
+    compile: bool = setting(False, "Compile the train step: slower to start, then several times faster.")
     env: EnvConfig = field(default_factory=EnvConfig)
     algo: OnPolicy = MISSING
     topology: TopologyConfig = field(default_factory=TopologyConfig)
@@ -161,7 +162,7 @@ def _help() -> str:
         groups.append(f"  {folder.name + '=':<13} {', '.join(sorted(file.stem for file in folder.glob('*.yaml')))}")
     config = Config(algo=ALGORITHMS["ppo"]())
     most = """
-        seed total_timesteps capture_video env.id env.num_envs env.vectorization env.normalize_observations
+        seed total_timesteps capture_video compile env.id env.num_envs env.vectorization env.normalize_observations
         env.normalize_rewards algo.num_steps algo.per_rank_batch_size algo.update_epochs algo.learning_rate algo.gamma
         algo.gae_lambda algo.clip_coef algo.ent_coef algo.hidden_sizes fabric.devices fabric.precision checkpoint.every
         eval.episodes
@@ -241,6 +242,8 @@ def _check_topology(config: Config) -> None:
             f"fabric.precision=16-mixed needs accelerator=cuda, but fabric.accelerator={config.fabric.accelerator}; "
             "give fabric.precision=bf16-mixed"
         )
+    if config.compile and config.fabric.precision == "16-mixed":
+        raise ConfigError("compile=true does not go with fabric.precision=16-mixed; give fabric.precision=bf16-mixed")
     if config.topology.overlap and config.topology.name == "coupled":
         raise ConfigError("topology.overlap=true needs a player of its own; give topology=decoupled")
     if config.topology.player_accelerator == "cuda" and config.fabric.accelerator != "cuda":

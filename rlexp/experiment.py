@@ -23,6 +23,10 @@ def run_rank(rank: Rank) -> None:
     config = rank.config
     first = rank.index == 0
     display = Display(config.updates * config.steps_per_update) if first else None
+    if first and config.compile:
+        print(
+            "compiling the train step: the first update takes longer (seconds, or a minute the first time)", flush=True
+        )
     recorder = Recorder(config, rank.run_dir if first else None, display)
     summary = Summary(rank.run_dir)
     try:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rlexp.algos.returns import discounted_return_sums, gae
 from rlexp.models.normalizer import RunningMoments, moments_of
 from rlexp.player import in_chunks
+from rlexp.step import TERMS, Stepper
 from rlexp.types import Batch, Collective, Metrics, Rollout
 
 if TYPE_CHECKING:
@@ -19,35 +19,6 @@ if TYPE_CHECKING:
 
     from rlexp.config import Config
     from rlexp.models import ActorCritic
-
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "rmsprop": torch.optim.RMSprop,
-    "sgd": torch.optim.SGD,
-}
-TERMS = ("policy_loss", "value_loss", "entropy_loss", "approx_kl", "clip_fraction", "grad_norm")
-"""What one step reports, in the order of `LossTerms` without its first, then the gradient norm."""
-ALIGNMENT = 16  # elements: 64 bytes of float32, a cache line
-
-
-def flatten_parameters(module: nn.Module) -> nn.Parameter:
-    """Move all parameters of `module`, and their gradients, into one vector each, and return it.
-
-    The parameters become views: clipping, averaging over ranks, the optimizer and transport then handle one tensor.
-    Each parameter starts at a multiple of 64 bytes; the gaps stay 0.
-    """
-    parameters = list(module.parameters())
-    sizes = [-(-parameter.numel() // ALIGNMENT) * ALIGNMENT for parameter in parameters]
-    flat = nn.Parameter(parameters[0].new_zeros(sum(sizes)))
-    flat.grad = torch.zeros_like(flat)
-    values, gradients = flat.detach().split(sizes), flat.grad.split(sizes)
-    for parameter, value, gradient in zip(parameters, values, gradients, strict=True):
-        count = parameter.numel()
-        value[:count] = parameter.detach().reshape(-1)
-        parameter.data = value[:count].view(parameter.shape)
-        parameter.grad = gradient[:count].view(parameter.shape)
-    return flat
 
 
 class Learner:
@@ -73,15 +44,9 @@ class Learner:
     ) -> None:
         self._algo, self._env, self._shared = config.algo, config.env, config.topology.share_data
         self._policy, self._fabric, self._group, self._generator = policy, fabric, group, generator
-        self.weights = flatten_parameters(policy)
+        self._stepper = Stepper(config, policy, fabric, group)
+        self.weights = self._stepper.weights
         self._device = self.weights.device
-        algo = config.algo
-        options: dict[str, Any] = {} if algo.optimizer == "rmsprop" else {"fused": True}
-        if algo.optimizer != "sgd":
-            options["eps"] = algo.optimizer_eps
-        self._optimizer = OPTIMIZERS[algo.optimizer]([self.weights], lr=algo.learning_rate, **options)
-        self._scaled = config.fabric.precision == "16-mixed"
-        self._stepper: Any = fabric.setup_optimizers(self._optimizer) if self._scaled else self._optimizer
         self.reward_moments = RunningMoments(1).to(self._device)
         self._discounted = torch.zeros(num_envs, device=self._device)  # of the episodes under way
 
@@ -95,13 +60,13 @@ class Learner:
         rollout = Rollout(*(getattr(rollout, field.name).to(self._device) for field in fields(rollout)))
         algo = self._algo
         learning_rate = algo.learning_rate * (fraction_left if algo.anneal_lr else 1.0)
-        self._optimizer.param_groups[0]["lr"] = learning_rate
-        clip_coef = algo.clip_coef_at(fraction_left)
+        self._stepper.optimizer.param_groups[0]["lr"] = learning_rate
+        clip_coef = torch.tensor(algo.clip_coef_at(fraction_left), device=self._device)
         batch = self._targets(rollout)
         steps: list[Tensor] = []
         minibatches = self._minibatches_per_epoch(batch.returns.shape[0])
         for _ in range(algo.update_epochs):
-            epoch = [self._step(part, clip_coef) for part in self._shuffled(batch, minibatches)]
+            epoch = [self._stepper.take(part, clip_coef) for part in self._shuffled(batch, minibatches)]
             steps += epoch
             if self._stops_early(epoch):
                 break
@@ -192,38 +157,6 @@ class Learner:
         self._group.mean_(kl)
         return float(kl) > limit
 
-    # One step
-
-    def _step(self, batch: Batch, clip_coef: float) -> Tensor:
-        """Take one optimizer step on a minibatch; return its terms and gradient norm, [6]."""
-        if self._algo.normalize_advantages and batch.advantages.shape[0] > 1:
-            deviation, mean = torch.std_mean(batch.advantages)
-            advantages = (batch.advantages - mean) / (deviation + 1e-8)
-            batch = Batch(batch.obs, batch.actions, batch.log_prob, advantages, batch.returns, batch.values)
-        with self._fabric.autocast():
-            new = self._policy(batch.obs, batch.actions)
-        terms = self._algo.loss(new, batch, clip_coef)
-        norm = self._descend(terms.loss)
-        return torch.stack([*(term.detach() for term in terms[1:]), norm])
-
-    def _descend(self, loss: Tensor) -> Tensor:
-        """Backward, average over ranks, clip, step: the one place where weights change. Returns the norm, []."""
-        gradient = self.weights.grad
-        assert gradient is not None
-        gradient.zero_()
-        if self._scaled:
-            self._fabric.backward(loss)
-            self._fabric.strategy.precision.unscale_gradients(self._optimizer)
-        else:
-            loss.backward()
-        if self._group.size > 1:
-            self._group.mean_(gradient)
-        norm: Tensor = torch.linalg.vector_norm(gradient)
-        if self._algo.max_grad_norm > 0:
-            gradient.mul_((self._algo.max_grad_norm / (norm + 1e-6)).clamp(max=1.0))
-        self._stepper.step()
-        return norm
-
     # What is reported
 
     def _metrics(self, batch: Batch, terms: Tensor, learning_rate: float) -> Metrics:
@@ -246,6 +179,6 @@ class Learner:
     def state(self) -> dict[str, Any]:
         """Return the state of the optimizer and of the reward statistics, in plain types and tensors."""
         return {
-            "optimizer": self._optimizer.state_dict(),
+            "optimizer": self._stepper.optimizer.state_dict(),
             "reward_moments": self.reward_moments.state_dict(),
         }

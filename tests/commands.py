@@ -27,22 +27,21 @@ ENDLESS = (*TINY, "total_timesteps=100000000")
 ENVIRONMENTS = '''
 import os
 import gymnasium
-import numpy as np
-from gymnasium.envs.classic_control import CartPoleEnv
+from gymnasium.envs.classic_control import PendulumEnv
 
-class Raises(CartPoleEnv):
-    """CartPole that raises in the 100th step of a process, and whose picture changes from step to step."""
+class Raises(PendulumEnv):
+    """A pendulum that raises in the 100th step of its process."""
 
     steps = 0
 
     def step(self, action):
         Raises.steps += 1
         if Raises.steps == 100:
-            raise RuntimeError("the pole\\nis made of glass")
+            raise RuntimeError("the rod\\nis made of glass")
         return super().step(action)
 
-class Exits(CartPoleEnv):
-    """CartPole that ends its whole process in the 100th step."""
+class Exits(PendulumEnv):
+    """A pendulum that ends its process in the 100th step."""
 
     steps = 0
 
@@ -174,6 +173,17 @@ def film(path: Path) -> list:
 
     with VideoFileClip(str(path), audio=False) as clip:
         return [frame.copy() for frame in clip.iter_frames()]
+
+
+def filmed_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder in which a run with films, normalisers and checkpoints was done: into RUN, its output in stdout."""
+
+    def make(folder: Path) -> None:
+        extras = ("capture_video=true", "checkpoint.every=128", "hydra.run.dir=RUN")
+        done = train(*TINY, "env.normalize_observations=true", "env.normalize_rewards=true", *extras, cwd=folder)
+        (folder / "stdout").write_text(done.stdout)
+
+    return once(tmp_path_factory, "filmed", make)
 
 
 def once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:

@@ -52,7 +52,7 @@ class Constant(gymnasium.Env):
 
 
 class Picture(gymnasium.Env):
-    """A noisy colour picture, one half of which is bright; action 0 pays 1 for the left half, action 1 for the right."""
+    """A noisy colour picture with one bright half; action 0 pays 1 for the left half, action 1 for the right."""
 
     observation_space = Box(0, 255, (8, 8, 3), np.uint8)
     action_space = Discrete(2)

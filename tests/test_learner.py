@@ -113,7 +113,7 @@ def test_each_epochs_minibatches_cover_every_row_once_and_differ_by_one_at_most(
 
 
 def test_the_columns_of_a_minibatch_belong_together(made):
-    config, policy, teacher, player = made(*CARTPOLE, "algo.update_epochs=1", record=True)
+    config, _, teacher, player = made(*CARTPOLE, "algo.update_epochs=1", record=True)
     rollout = player.collect()
     teacher.update(rollout, 1.0)
     index = {tuple(row): i for i, row in enumerate(rollout.obs[:-1].flatten(0, 1).tolist())}
@@ -285,7 +285,10 @@ def returns_of(made, *more, updates=1):
     for _ in range(updates):
         rollout = player.collect()
         teacher.update(rollout, 1.0)
-    rows = {tuple(row): float(value) for row, value in zip(config.algo.seen[-1].obs.tolist(), config.algo.seen[-1].returns, strict=True)}
+    rows = {
+        tuple(row): float(value)
+        for row, value in zip(config.algo.seen[-1].obs.tolist(), config.algo.seen[-1].returns, strict=True)
+    }
     return [rows[tuple(row)] for row in rollout.obs[:-1, 0].tolist()]
 
 
@@ -453,9 +456,7 @@ def value_learned(made, as_termination):
         assert not rollout.terminated.any()
         if as_termination:
             never = torch.zeros_like(rollout.truncated)
-            rollout = replace(
-                rollout, terminated=rollout.truncated, truncated=never, final_obs=rollout.final_obs[:0]
-            )
+            rollout = replace(rollout, terminated=rollout.truncated, truncated=never, final_obs=rollout.final_obs[:0])
         teacher.update(rollout, 1 - update / updates)
     return float(policy.values(torch.ones(1, 1)).detach())
 

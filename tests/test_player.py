@@ -38,7 +38,9 @@ def player_of():
     ],
 )
 def test_a_rollout_has_the_declared_shapes_and_types(player_of, overrides, row, obs_dtype, action, action_dtype):
-    rollout = player_of(*overrides, "env.num_envs=3", "algo.num_steps=7", "algo.per_rank_batch_size=null").player.collect()
+    rollout = player_of(
+        *overrides, "env.num_envs=3", "algo.num_steps=7", "algo.per_rank_batch_size=null"
+    ).player.collect()
     assert (rollout.obs.shape, rollout.obs.dtype) == ((8, 3, row), obs_dtype)
     assert (rollout.actions.shape, rollout.actions.dtype) == ((7, 3, *action), action_dtype)
     assert (rollout.rewards.shape, rollout.rewards.dtype) == ((7, 3), torch.float32)

@@ -10,6 +10,8 @@ from rlexp.algos.losses import approximate_kl, policy_gradient, value_loss
 from rlexp.settings import setting
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from rlexp.types import Batch, Evaluation
 
 
@@ -30,7 +32,7 @@ class A2C(OnPolicy):
     gae_lambda: float = setting(1.0, "Lambda of GAE; 1: n-step returns, as in the paper.", ge=0, le=1)
     normalize_advantages: bool = setting(False, "Scale advantages of each minibatch to mean 0, deviation 1.")
 
-    def loss(self, new: Evaluation, batch: Batch, clip_coef: float) -> LossTerms:
+    def loss(self, new: Evaluation, batch: Batch, clip_coef: Tensor) -> LossTerms:
         """Return policy loss + vf_coef * value loss + ent_coef * entropy loss of a minibatch; see `OnPolicy.loss`."""
         policy = policy_gradient(new.log_prob, batch.advantages)
         value = value_loss(new.values, batch.returns)

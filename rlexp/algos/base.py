@@ -64,7 +64,7 @@ class OnPolicy(ABC):
         return None
 
     @abstractmethod
-    def loss(self, new: Evaluation, batch: Batch, clip_coef: float) -> LossTerms:
+    def loss(self, new: Evaluation, batch: Batch, clip_coef: Tensor) -> LossTerms:
         """Return the loss terms of one minibatch of B transitions.
 
         Args:

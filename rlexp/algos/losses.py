@@ -8,13 +8,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def clipped_surrogate(ratio: Tensor, advantages: Tensor, clip_coef: float) -> Tensor:
+def clipped_surrogate(ratio: Tensor, advantages: Tensor, clip_coef: Tensor) -> Tensor:
     """Return minus the clipped surrogate objective of PPO (arXiv:1707.06347, equation 7).
 
     Args:
         ratio: pi_new(a|s) / pi_old(a|s), [B].
         advantages: [B].
-        clip_coef: epsilon.
+        clip_coef: epsilon, [].
     """
     clipped = ratio.clamp(1 - clip_coef, 1 + clip_coef)
     return -(ratio * advantages).minimum(clipped * advantages).mean()
@@ -35,7 +35,7 @@ def value_loss(values: Tensor, returns: Tensor) -> Tensor:
     return (values - returns).square().mean()
 
 
-def clipped_value_loss(values: Tensor, old_values: Tensor, returns: Tensor, clip_coef: float) -> Tensor:
+def clipped_value_loss(values: Tensor, old_values: Tensor, returns: Tensor, clip_coef: Tensor) -> Tensor:
     """Return the value loss with steps clipped around the old values, the larger error of the two counting.
 
     Source: the PPO of OpenAI's baselines; The 37 Implementation Details of PPO, detail 9.

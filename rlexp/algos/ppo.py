@@ -10,6 +10,8 @@ from rlexp.algos.losses import approximate_kl, clipped_surrogate, clipped_value_
 from rlexp.settings import setting
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from rlexp.types import Batch, Evaluation
 
 
@@ -30,7 +32,7 @@ class PPO(OnPolicy):
         """Return `target_kl`."""
         return self.target_kl
 
-    def loss(self, new: Evaluation, batch: Batch, clip_coef: float) -> LossTerms:
+    def loss(self, new: Evaluation, batch: Batch, clip_coef: Tensor) -> LossTerms:
         """Return policy loss + vf_coef * value loss + ent_coef * entropy loss of a minibatch; see `OnPolicy.loss`."""
         log_ratio = new.log_prob - batch.log_prob  # [B]
         ratio = log_ratio.exp()

@@ -15,8 +15,9 @@ import torch
 import torch.distributed as dist
 
 from rlexp.checkpoint import checkpoint_due
-from rlexp.learner import Learner, flatten_parameters
+from rlexp.learner import Learner
 from rlexp.models import build_policy
+from rlexp.step import flatten_parameters
 from rlexp.topology.coupled import make_player
 from rlexp.topology.transport import (
     Alone,

@@ -132,9 +132,7 @@ def test_one_observation_is_packed_as_in_a_batch(space):
 
 def test_what_each_action_space_becomes():
     assert action_spec(Discrete(3, start=2)) == ActionSpec("discrete", (3,), (), (2,), (), ())
-    assert action_spec(MultiDiscrete([2, 4], start=[1, 0])) == ActionSpec(
-        "multidiscrete", (2, 4), (2,), (1, 0), (), ()
-    )
+    assert action_spec(MultiDiscrete([2, 4], start=[1, 0])) == ActionSpec("multidiscrete", (2, 4), (2,), (1, 0), (), ())
     box = Box(np.array([[-1, -2]], np.float32), np.array([[1, np.inf]], np.float32))
     assert action_spec(box) == ActionSpec("box", (), (1, 2), (), (-1.0, -2.0), (1.0, np.inf))
 

@@ -82,7 +82,9 @@ def test_final_observations_of_a_dict_of_images_are_the_true_last_ones(stepped, 
     assert not np.array_equal(envs.rows, longer.rows)
 
 
-@pytest.mark.parametrize("overrides", [COUNTING, ("env=cartpole", "env.num_envs=3"), ("id=Picture-v0", "env.num_envs=2")])
+@pytest.mark.parametrize(
+    "overrides", [COUNTING, ("env=cartpole", "env.num_envs=3"), ("id=Picture-v0", "env.num_envs=2")]
+)
 def test_async_equals_sync(stepped, overrides):
     sync, other = stepped(*overrides), stepped(*overrides, "env.vectorization=async")
     np.testing.assert_array_equal(sync.rows, other.rows)

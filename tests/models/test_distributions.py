@@ -2,8 +2,8 @@ import math
 
 import pytest
 import torch
-from torch.distributions import Independent, Normal, TanhTransform, TransformedDistribution
 from torch.distributions import Categorical as TorchCategorical
+from torch.distributions import Independent, Normal, TanhTransform, TransformedDistribution
 
 from rlexp.models.distributions import Categorical, Gaussian, MultiCategorical, TanhGaussian, build_distribution
 from rlexp.types import ActionSpec

@@ -57,7 +57,9 @@ def perturb(policy, seed=1):
     return policy
 
 
-@pytest.mark.parametrize(("action", "squash"), [("discrete", False), ("multidiscrete", False), ("box", False), ("box", True)])
+@pytest.mark.parametrize(
+    ("action", "squash"), [("discrete", False), ("multidiscrete", False), ("box", False), ("box", True)]
+)
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
 @pytest.mark.parametrize("normalize", [False, True])
 def test_the_fast_actor_equals_act(action, squash, activation, normalize):
@@ -79,7 +81,9 @@ def test_the_fast_actor_equals_act_for_other_observations(observation, shared):
         torch.testing.assert_close(policy.actor()(rows), policy.act(rows), atol=1e-6, rtol=1e-6)
 
 
-@pytest.mark.parametrize("observation", [VECTOR, VECTOR_AND_CHOICES, MIXED, IMAGE], ids=["vector", "choices", "mixed", "image"])
+@pytest.mark.parametrize(
+    "observation", [VECTOR, VECTOR_AND_CHOICES, MIXED, IMAGE], ids=["vector", "choices", "mixed", "image"]
+)
 @pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("shared", [False, True])
 def test_forward_equals_log_prob_entropy_and_values_apart(observation, action, shared):
@@ -138,7 +142,7 @@ def test_images_stay_bytes_until_the_network_and_come_out_in_0_to_1():
     assert rows.dtype == torch.uint8
     vector, images = Preprocessor(MIXED, False, None)(rows)
     assert [tuple(image.shape) for image in images] == [(6, 3, 8, 8), (6, 1, 5, 5)]
-    assert all(image.dtype == torch.float32 and 0 <= image.min() and image.max() <= 1 for image in images)
+    assert all(image.dtype == torch.float32 and image.min() >= 0 and image.max() <= 1 for image in images)
     first = rows[:, 12 : 12 + 192].view(6, 3, 8, 8).float() / 255
     assert torch.equal(images[0], first)
     assert vector.shape == (6, 5)

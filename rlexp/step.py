@@ -1,0 +1,163 @@
+"""One optimizer step, eager or compiled: the one place where weights change."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad
+
+from rlexp.types import Batch, Collective
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
+    from rlexp.algos import LossTerms
+    from rlexp.config import Config
+    from rlexp.models import ActorCritic
+
+log = logging.getLogger(__name__)
+
+TERMS = ("policy_loss", "value_loss", "entropy_loss", "approx_kl", "clip_fraction", "grad_norm")
+"""What one step reports, in the order of `LossTerms` without its first, then the gradient norm."""
+ALIGNMENT = 16  # elements: 64 bytes of float32, a cache line
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "rmsprop": torch.optim.RMSprop,
+    "sgd": torch.optim.SGD,
+}
+
+
+def padded_sizes(module: nn.Module) -> list[int]:
+    """Return the room of each parameter in the flat vector: its elements, rounded up to 64 bytes of float32."""
+    return [-(-parameter.numel() // ALIGNMENT) * ALIGNMENT for parameter in module.parameters()]
+
+
+def flatten_parameters(module: nn.Module) -> nn.Parameter:
+    """Move all parameters of `module`, and their gradients, into one vector each, and return it.
+
+    The parameters become views: clipping, averaging over ranks, the optimizer and transport then handle one tensor.
+    Each parameter starts at a multiple of 64 bytes; the gaps stay 0.
+    """
+    parameters, sizes = list(module.parameters()), padded_sizes(module)
+    flat = nn.Parameter(parameters[0].new_zeros(sum(sizes)))
+    flat.grad = torch.zeros_like(flat)
+    values, gradients = flat.detach().split(sizes), flat.grad.split(sizes)
+    for parameter, value, gradient in zip(parameters, values, gradients, strict=True):
+        count = parameter.numel()
+        value[:count] = parameter.detach().reshape(-1)
+        parameter.data = value[:count].view(parameter.shape)
+        parameter.grad = gradient[:count].view(parameter.shape)
+    return flat
+
+
+def build_optimizer(config: Config, weights: nn.Parameter) -> torch.optim.Optimizer:
+    """Return the optimizer that the config names, over one flat vector."""
+    algo = config.algo
+    options: dict[str, Any] = {} if algo.optimizer == "rmsprop" else {"fused": True}
+    if algo.optimizer != "sgd":
+        options["eps"] = algo.optimizer_eps
+    return OPTIMIZERS[algo.optimizer]([weights], lr=algo.learning_rate, **options)
+
+
+class Stepper:
+    """Takes optimizer steps on minibatches.
+
+    Args:
+        config: the experiment.
+        policy: on the device of this rank; its parameters become views of `weights`.
+        fabric: gives precision and gradient scaling.
+        group: the ranks whose gradients are averaged.
+    """
+
+    def __init__(self, config: Config, policy: ActorCritic, fabric: Fabric, group: Collective) -> None:
+        self._algo, self._policy, self._fabric, self._group = config.algo, policy, fabric, group
+        self.weights = flatten_parameters(policy)
+        self.optimizer = build_optimizer(config, self.weights)
+        self._scaled = config.fabric.precision == "16-mixed"
+        self._stepped: Any = fabric.setup_optimizers(self.optimizer) if self._scaled else self.optimizer
+        self._compiled = self._compile() if config.compile and compiler_found() else None
+
+    def take(self, batch: Batch, clip_coef: Tensor) -> Tensor:
+        """Step once; return the terms of the loss and the gradient norm before clipping, [6] in the order of TERMS.
+
+        Args:
+            batch: the minibatch, advantages not yet normalised.
+            clip_coef: the clip range now, [].
+        """
+        if self._compiled is not None:
+            with self._fabric.autocast():
+                gradient, terms = self._compiled(self.weights.detach(), batch, clip_coef)
+            self._gradient.copy_(gradient)
+        else:
+            self._gradient.zero_()
+            with self._fabric.autocast():
+                result = self._loss(self._policy, batch, clip_coef)
+            self._backward(result.loss)
+            terms = torch.stack([term.detach() for term in result[1:]])
+        return torch.cat([terms, self._descend().view(1)])
+
+    @property
+    def _gradient(self) -> Tensor:
+        gradient = self.weights.grad
+        assert gradient is not None
+        return gradient
+
+    def _loss(self, evaluate: Callable[..., Any], batch: Batch, clip_coef: Tensor) -> LossTerms:
+        """Return the terms of the loss of the policy that `evaluate` computes."""
+        if self._algo.normalize_advantages and batch.advantages.shape[0] > 1:
+            deviation, mean = torch.std_mean(batch.advantages)
+            advantages = (batch.advantages - mean) / (deviation + 1e-8)
+            batch = Batch(batch.obs, batch.actions, batch.log_prob, advantages, batch.returns, batch.values)
+        return self._algo.loss(evaluate(batch.obs, batch.actions), batch, clip_coef)
+
+    def _backward(self, loss: Tensor) -> None:
+        if self._scaled:
+            self._fabric.backward(loss)
+            self._fabric.strategy.precision.unscale_gradients(self.optimizer)
+        else:
+            loss.backward()
+
+    def _compile(self) -> Callable[[Tensor, Batch, Tensor], tuple[Tensor, Tensor]]:
+        """Return a compiled function from weights, minibatch and clip range to flat gradient and terms."""
+        from torch._inductor import config as inductor
+
+        inductor.compile_threads = 1  # a pool of compiler processes would outlive a forked rank
+        parameters = dict(self._policy.named_parameters())
+        shapes = [parameter.shape for parameter in parameters.values()]
+        sizes = padded_sizes(self._policy)
+
+        def loss(weights: Tensor, batch: Batch, clip_coef: Tensor) -> tuple[Tensor, Tensor]:
+            pieces = zip(weights.split(sizes), shapes, strict=True)
+            views = [piece[: shape.numel()].view(shape) for piece, shape in pieces]
+            named = dict(zip(parameters, views, strict=True))
+            result = self._loss(lambda *rows: functional_call(self._policy, named, rows), batch, clip_coef)
+            return result.loss, torch.stack([term.detach() for term in result[1:]])
+
+        compiled: Any = torch.compile(grad(loss, has_aux=True))
+        return compiled  # type: ignore[no-any-return]  # torch.compile keeps the signature
+
+    def _descend(self) -> Tensor:
+        """Average the gradient over ranks, clip it and step; return its norm before clipping, []."""
+        if self._group.size > 1:
+            self._group.mean_(self._gradient)
+        norm: Tensor = torch.linalg.vector_norm(self._gradient)
+        if self._algo.max_grad_norm > 0:
+            self._gradient.mul_((self._algo.max_grad_norm / (norm + 1e-6)).clamp(max=1.0))
+        self._stepped.step()
+        return norm
+
+
+def compiler_found() -> bool:
+    """Return whether there is a C++ compiler for torch.compile; warn once where there is none."""
+    names = [os.environ["CXX"]] if "CXX" in os.environ else ["g++", "clang++", "c++"]
+    if any(shutil.which(name) for name in names):
+        return True
+    log.warning("compile=true needs a C++ compiler (%s not found); going on without", ", ".join(names))
+    return False
