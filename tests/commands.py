@@ -176,7 +176,7 @@ def film(path: Path) -> list:
 
 
 def filmed_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder in which a run with films, normalisers and checkpoints was done: into RUN, its output in stdout."""
+    """Return a folder with a run in RUN, filmed, normalised and with checkpoints, and its output in the file stdout."""
 
     def make(folder: Path) -> None:
         extras = ("capture_video=true", "checkpoint.every=128", "hydra.run.dir=RUN")

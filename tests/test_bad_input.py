@@ -63,7 +63,7 @@ def test_nothing_heavy_is_imported_before_the_checks(overrides, tmp_path):
 def test_a_directory_that_is_named_is_not_left_behind_and_what_stood_there_before_stays(tmp_path):
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / "file").touch()
-    for run_dir in ("kept/new", "kept", str(tmp_path / "elsewhere")):
+    for run_dir in ("kept/new", str(tmp_path / "elsewhere")):
         error_line(command("seed=-1", f"hydra.run.dir={run_dir}", cwd=tmp_path))
         assert [path.name for path in tmp_path.rglob("*")] == ["kept", "file"]
 

@@ -1,0 +1,121 @@
+"""How tests run real ranks: forked from this process, which has imported everything once, a fraction of a second each."""
+
+import contextlib
+import csv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from rlexp.config import Config
+from rlexp.envs import check_environment
+from rlexp.experiment import run_rank
+from rlexp.launch import Job, Rank, run
+from rlexp.learner import Learner
+from rlexp.logger import Recorder
+from rlexp.models import ActorCritic
+from rlexp.topology import coupled, decoupled
+from rlexp.types import Metrics, Rollout
+from tests.helpers import composed
+
+SMALL = (
+    "fabric.threads_per_rank=1",
+    "fabric.timeout_seconds=60",
+    "env.num_envs=4",
+    "algo.num_steps=16",
+    "algo.per_rank_batch_size=8",
+    "algo.hidden_sizes=[16,16]",
+    "algo.learning_rate=1e-2",
+    "algo.update_epochs=2",
+    "eval.episodes=0",
+    "total_timesteps=1000000",
+)
+"""Overrides of a run whose updates take milliseconds; a later override of the same key wins."""
+
+
+def configured(*overrides: str, updates: int) -> Config:
+    """Return the config of a small run of so many updates."""
+    words = {word.partition("=")[0]: word for word in (*SMALL, *overrides)}
+    config = composed(*words.values())
+    config.total_timesteps = updates * config.steps_per_update
+    return config
+
+
+def launched(
+    run_dir: Path, *overrides: str, updates: int = 4, body: Callable[[Rank], None] = run_rank
+) -> dict[str, object]:
+    """Run `body`, by default a whole experiment, on the ranks of a small config; return the summary."""
+    config = configured(*overrides, updates=updates)
+    run_dir.mkdir(parents=True)
+    return run(Job(config, check_environment(config), run_dir), body)
+
+
+def checkpoint(run_dir: Path) -> dict:
+    return torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+def policy_of(run_dir: Path) -> dict[str, Tensor]:
+    """Return the weights and statistics that a run ended with."""
+    return checkpoint(run_dir)["policy"]
+
+
+def rows_but_times(run_dir: Path) -> list[dict[str, str]]:
+    """Return the rows of metrics.csv without wall times."""
+    with (run_dir / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [{key: value for key, value in row.items() if not key.startswith("Time/")} for row in rows]
+
+
+def flat(policy: ActorCritic) -> Tensor:
+    """Return a copy of all weights as one vector."""
+    return torch.cat([parameter.detach().flatten() for parameter in policy.parameters()])
+
+
+def train(rank: Rank, recorder: Recorder | None = None) -> ActorCritic:
+    """Run the loop of the topology that the config names, as an experiment does, and record nothing."""
+    loop = decoupled if rank.config.topology.name == "decoupled" else coupled
+    return loop.run(rank, recorder or Recorder(rank.config, None, None))
+
+
+@contextlib.contextmanager
+def spied() -> Iterator[dict[str, list]]:
+    """Note what this process acts with, learns from and learns; to be used in a rank, whose process ends with it.
+
+    Yields: `acting` and `learned`, the weights at the start of each rollout and after each update; `rollouts` and
+    `metrics`, what each update was given and returned.
+    """
+    notes: dict[str, list] = {"acting": [], "rollouts": [], "learned": [], "metrics": []}
+    actor, update = ActorCritic.actor, Learner.update
+
+    def noted_actor(self: ActorCritic) -> Callable[[Tensor], Tensor]:
+        notes["acting"].append(flat(self))
+        return actor(self)
+
+    def noted_update(self: Learner, rollout: Rollout, fraction_left: float) -> Metrics:
+        notes["rollouts"].append(vars(rollout).copy())
+        metrics = update(self, rollout, fraction_left)
+        notes["learned"].append(flat(self._policy))
+        notes["metrics"].append(vars(metrics).copy())
+        return metrics
+
+    ActorCritic.actor, Learner.update = noted_actor, noted_update
+    try:
+        yield notes
+    finally:
+        ActorCritic.actor, Learner.update = actor, update
+
+
+def noting(rank: Rank) -> None:
+    """Train, and leave in the run's directory what this rank acted with, learned from and learned; see `spied`."""
+    with spied() as notes:
+        policy = train(rank)
+    torch.save(notes | {"policy": policy.state_dict()}, rank.run_dir / f"rank{rank.index}.pt")
+
+
+def noted(run_dir: Path, *overrides: str, updates: int = 4) -> list[dict]:
+    """Run small ranks that note what they do, and return the notes of each."""
+    size = launched(run_dir, *overrides, updates=updates, body=noting)["world_size"]
+    return [torch.load(run_dir / f"rank{index}.pt", weights_only=True) for index in range(int(str(size)))]
+
+

@@ -1,0 +1,109 @@
+"""What a run computes depends on its config alone: not on who computes it, nor on chance."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.topology.ranks import checkpoint, launched, policy_of, rows_but_times
+
+
+def assert_same(first, second, name="") -> None:
+    """Require that two trees of plain containers hold the same values, tensors bit for bit."""
+    assert type(first) is type(second), name
+    if isinstance(first, torch.Tensor):
+        assert first.dtype == second.dtype, name
+        assert torch.equal(first, second), name
+    elif isinstance(first, dict):
+        assert first.keys() == second.keys(), name
+        for key in first:
+            assert_same(first[key], second[key], f"{name}.{key}")
+    elif isinstance(first, list | tuple):
+        assert len(first) == len(second), name
+        for index, (one, other) in enumerate(zip(first, second, strict=True)):
+            assert_same(one, other, f"{name}[{index}]")
+    else:
+        assert first == second, name
+
+
+def assert_learned(run_dir: Path) -> None:
+    """Require that the weights of a run are finite, and not those that it began with."""
+    launched(run_dir / "untrained", "algo.learning_rate=1e-30", *OF[run_dir.name], updates=1)
+    before, after = policy_of(run_dir / "untrained"), policy_of(run_dir)
+    assert all(value.isfinite().all() for value in after.values())
+    assert any(not torch.equal(before[name], after[name]) for name in after if "torso" in name)
+
+
+OF = {
+    "plain": (),
+    "normalized": ("env.normalize_observations=true", "env.normalize_rewards=true", "env.clip_observations=5"),
+    "a2c": ("algo=a2c", "algo.per_rank_batch_size=null", "env.normalize_rewards=true"),
+    "continuous": ("env=pendulum", "env.normalize_rewards=true"),
+    "squashed": ("env=pendulum", "env.action_bounds=tanh", "env.max_episode_steps=7"),
+    "truncated": ("env.max_episode_steps=5", "env.normalize_observations=true"),
+    "images": ("env=gym", "env.id=tests.environments:Picture-v0", "algo.hidden_sizes=[8]"),
+    "mixed": ("env=gym", "env.id=tests.environments:Mixed-v0", "env.normalize_observations=true"),
+    "early": ("algo.target_kl=1e-4", "algo.update_epochs=5"),
+}
+"""The settings of the runs that coupled and decoupled are compared by."""
+
+
+@pytest.mark.parametrize("name", OF)
+def test_one_coupled_rank_and_one_decoupled_trainer_learn_the_same_bit_for_bit(name, tmp_path):
+    coupled, decoupled = tmp_path / name, tmp_path / "decoupled"
+    launched(coupled, *OF[name])
+    launched(decoupled, *OF[name], "topology=decoupled", "fabric.devices=2")
+    first, second = checkpoint(coupled), checkpoint(decoupled)
+    for part in ("policy", "learner"):
+        assert_same(first[part], second[part], part)
+    assert rows_but_times(coupled) == rows_but_times(decoupled)
+    assert len(rows_but_times(coupled)) == 4
+    assert_learned(coupled)
+
+
+TOPOLOGIES = {
+    "coupled 1": ("topology=coupled",),
+    "coupled 2": ("topology=coupled", "fabric.devices=2"),
+    "coupled 2 shared": ("topology=coupled", "fabric.devices=2", "topology.share_data=true"),
+    "decoupled 2": ("topology=decoupled", "fabric.devices=2"),
+    "decoupled 3": ("topology=decoupled", "fabric.devices=3"),
+    "decoupled 3 shared": ("topology=decoupled", "fabric.devices=3", "topology.share_data=true"),
+    "decoupled 3 overlap": ("topology=decoupled", "fabric.devices=3", "topology.overlap=true"),
+    "decoupled 2 overlap shared": (
+        "topology=decoupled",
+        "fabric.devices=2",
+        "topology.overlap=true",
+        "topology.share_data=true",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TOPOLOGIES)
+def test_the_same_seed_gives_the_same_weights_and_metrics(name, tmp_path):
+    for folder in ("first", "second"):
+        launched(tmp_path / folder, *TOPOLOGIES[name], "env.normalize_observations=true")
+    first, second = checkpoint(tmp_path / "first"), checkpoint(tmp_path / "second")
+    for part in ("policy", "learner"):
+        assert_same(first[part], second[part], part)
+    rows = rows_but_times(tmp_path / "first")
+    assert rows == rows_but_times(tmp_path / "second")
+    assert len(rows) == 4
+
+
+@pytest.mark.parametrize("name", ["coupled 2", "decoupled 3"])
+def test_another_seed_gives_other_weights(name, tmp_path):
+    for seed in (1, 2):
+        launched(tmp_path / str(seed), *TOPOLOGIES[name], f"seed={seed}", updates=1)
+    first, second = policy_of(tmp_path / "1"), policy_of(tmp_path / "2")
+    assert not torch.equal(first["actor_head.weight"], second["actor_head.weight"])
+
+
+def test_the_topologies_that_may_differ_do(tmp_path):
+    """Sharing, overlap and the number of ranks each change what is computed; else the settings would do nothing."""
+    heads = []
+    for name, overrides in TOPOLOGIES.items():
+        if name != "decoupled 2":  # equals coupled 1
+            launched(tmp_path / name, *overrides)
+            heads.append(policy_of(tmp_path / name)["actor_head.weight"])
+    for index, head in enumerate(heads):
+        assert not any(torch.equal(head, other) for other in heads[:index])
