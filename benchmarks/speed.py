@@ -153,8 +153,8 @@ def page(results: list[Result], names: tuple[str, str], tables: str) -> str:
 Made by `make bench`. {described(f"stable-baselines3 {version}")}
 
 {names[0]} against {names[1]}, PPO on equal networks (actor and critic of their own, 64-64 tanh), settings and threads
-(one). Parameters and optimizer steps were counted on both sides and are equal. Every measurement ({repeats} a side) is a
-process of its own with a seed of its own, and the two sides take turns. rlexp is the user's own command with
+(one). Parameters and optimizer steps were counted on both sides and are equal. Every measurement ({repeats} a side) is
+a process of its own with a seed of its own, and the two sides take turns. rlexp is the user's own command with
 `eval.episodes=0` and its defaults otherwise; both sides count episodes, write curves to a CSV file and TensorBoard
 after each update, and save the model at the end. Figures are medians (lowest..highest).
 

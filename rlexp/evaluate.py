@@ -194,7 +194,8 @@ def main(options: Options) -> dict[str, Any]:
     config, policy, state = load_policy(path)
     seed = config.seed if options.seed is None else options.seed
     run_dir = path.parent.parent if path.parent.name == "checkpoints" else path.parent
-    folder = run_dir / "videos" / "test" if options.capture_video else None
+    # in a folder of its own, so that the film of the run itself stays
+    folder = run_dir / "videos" / "test" / f"{path.stem}-seed{seed}" if options.capture_video else None
     result = evaluate(
         config, policy, options.episodes, seed=seed, deterministic=options.deterministic, video_folder=folder
     )

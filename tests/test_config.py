@@ -34,8 +34,8 @@ def test_the_accelerator_and_strategy_groups_write_into_fabric():
 
 
 def test_a_choice_of_experiment_is_overridden_by_keys():
-    config = compose_config("experiment=mountaincar", "env.num_envs=3", "algo.gamma=0.5")
-    assert (config.env.id, config.env.num_envs, config.algo.gamma) == ("MountainCar-v0", 3, 0.5)
+    config = compose_config("experiment=mountaincar", "env.num_envs=8", "algo.gamma=0.5")
+    assert (config.env.id, config.env.num_envs, config.algo.gamma) == ("MountainCar-v0", 8, 0.5)
     assert config.env.normalize_observations
 
 

@@ -69,11 +69,14 @@ def test_best_checkpoint_has_a_file_of_its_own(last):
     assert json.loads(last.with_name("best.eval.json").read_text())["episodes"] == 1
 
 
-def test_the_first_episode_is_filmed(last):
+def test_the_first_episode_is_filmed_and_the_film_of_the_run_stays(run_dir, last):
+    (before,) = (run_dir / "videos" / "test").glob("*.mp4")
+    content = before.read_bytes()
     printed = played(f"checkpoint={last}", "episodes=2", "seed=5", "capture_video=true")
     frames = film(printed["video"])
     assert abs(len(frames) - printed["returns"][0]) <= 2
     assert frames[0].max() > 100
+    assert before.read_bytes() == content
 
 
 def test_a_checkpoint_that_lies_alone_is_evaluated_too(last, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, SupportsFloat
@@ -46,6 +47,8 @@ def make_environment(config: EnvConfig, video_folder: Path | None = None, video_
         kwargs["max_episode_steps"] = config.max_episode_steps
     if video_folder is not None:
         kwargs["render_mode"] = "rgb_array"
+        if not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
+            os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # else pygame complains where there is no screen
     env: Env = gymnasium.make(config.id, **kwargs)
     if video_folder is not None:
         trigger = (lambda episode: episode == 0) if video_name == "test" else None

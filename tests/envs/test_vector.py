@@ -44,6 +44,13 @@ def test_each_environment_has_a_seed_of_its_own(stepped, vectorization):
     assert envs.rows[:, 0].tolist() == [42, 43]
 
 
+@pytest.mark.parametrize("vectorization", ["sync", "async"])
+def test_seeds_need_not_follow_one_another(stepped, vectorization):
+    envs = stepped(*COUNTING, f"env.vectorization={vectorization}")
+    envs.envs.reset([7, 1000], envs.rows)
+    assert envs.rows[:, 0].tolist() == [7, 1000]
+
+
 def test_the_step_that_ends_an_episode_shows_the_next_ones_first_observation(stepped):
     envs = stepped(*COUNTING, "+env.kwargs.lengths=[2]")
     envs.step()
