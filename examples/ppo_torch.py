@@ -7,8 +7,9 @@ This is what rlexp does with its defaults, without rlexp: no Hydra, no Fabric, n
 meant to be read from top to bottom. It is also an independent check of the framework: from the same seed the losses of
 both are equal (tests/test_example.py).
 
-Papers: PPO is arXiv:1707.06347, GAE is arXiv:1506.02438; "details" are The 37 Implementation Details of PPO
-(https://iclr-blog-track.github.io/2022/03/25/ppo-implementation-details/). Shapes: T steps of N environments, B rows.
+PPO is arXiv:1707.06347, GAE is arXiv:1506.02438; "detail n" is a core one of The 37 Implementation Details of PPO
+(https://iclr-blog-track.github.io/2022/03/25/ppo-implementation-details/). Shapes: T steps of N environments, B rows of
+them, D numbers in an observation, K actions.
 """
 
 import argparse
@@ -16,9 +17,10 @@ import math
 import os
 import time
 from argparse import BooleanOptionalAction as OnOff
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import gymnasium
 import numpy as np
@@ -55,14 +57,14 @@ def parse_arguments() -> argparse.Namespace:
     add("--clip-vloss", action=OnOff, default=True, help="clip the value loss too")
     add("--ent-coef", type=float, default=0.01, help="weight of the entropy bonus")
     add("--vf-coef", type=float, default=0.5, help="weight of the value loss")
-    add("--max-grad-norm", type=float, default=0.5, help="gradients with a larger norm are scaled down to it")
+    add("--max-grad-norm", type=float, default=0.5, help="gradients with a larger norm are scaled down to it; 0: off")
     add("--hidden-sizes", type=int, nargs="+", default=[64, 64], help="widths of the hidden layers")
     add("--run-dir", type=Path, default=None, help="where TensorBoard files and the video go")
     add("--video", action=OnOff, default=True, help="film a test episode after training")
     args = parser.parse_args()
+    args.run_dir = args.run_dir or Path("outputs/ppo_torch") / f"{args.env_id}-seed{args.seed}-{int(time.time())}"
     if args.total_timesteps < args.num_steps * args.num_envs * WORLD_SIZE:
         parser.error(f"--total-timesteps={args.total_timesteps} is less than one rollout of all ranks")
-    args.run_dir = args.run_dir or Path("outputs/ppo_torch") / f"{args.env_id}-seed{args.seed}-{int(time.time())}"
     return args
 
 
@@ -77,15 +79,11 @@ def make_generator(seed: int, purpose: str) -> torch.Generator:
     return torch.Generator().manual_seed(int(state >> np.uint64(1)))  # 63 bits: torch's seeds are signed
 
 
-# Networks. Actor and critic share nothing (detail 13 of the core ones): each is a small tanh network.
-
-
-def linear(inputs: int, outputs: int) -> nn.Linear:
-    return initialize(nn.Linear(inputs, outputs), math.sqrt(2))
+# Networks. Actor and critic share nothing (detail 13): each is a small tanh network.
 
 
 def initialize(layer: nn.Linear, gain: float) -> nn.Linear:
-    """Make the weights orthogonal (arXiv:1312.6120, detail 2) and the bias 0."""
+    """Make a layer's weights orthogonal (arXiv:1312.6120, detail 2) and its biases 0."""
     nn.init.orthogonal_(layer.weight, gain)
     nn.init.zeros_(layer.bias)
     return layer
@@ -94,18 +92,19 @@ def initialize(layer: nn.Linear, gain: float) -> nn.Linear:
 class Agent(nn.Module):
     def __init__(self, observation_size: int, actions: int, hidden_sizes: list[int]) -> None:
         super().__init__()
-        # The order in which layers draw from the generator decides which weights a seed gives: hidden layers of the
-        # actor, hidden layers of the critic, then the two heads.
         widths = [observation_size, *hidden_sizes]
-        actor_torso, critic_torso = (
-            [module for sizes in zip(widths, widths[1:], strict=False) for module in (linear(*sizes), nn.Tanh())]
-            for _ in range(2)
-        )
+
+        def torso() -> list[nn.Module]:
+            layers = [initialize(nn.Linear(*pair), math.sqrt(2)) for pair in pairwise(widths)]
+            return [module for layer in layers for module in (layer, nn.Tanh())]
+
+        # The order in which layers draw from the generator decides which weights a seed gives.
+        actor_torso, critic_torso = torso(), torso()
         actor_head, critic_head = nn.Linear(widths[-1], actions), nn.Linear(widths[-1], 1)
         initialize(actor_head, 0.01)  # almost 0, so that the first policy is almost uniform
         initialize(critic_head, 1.0)
-        self.actor = nn.Sequential(*actor_torso, actor_head)  # [B, D] -> logits [B, K]
-        self.critic = nn.Sequential(*critic_torso, critic_head, nn.Flatten(0))  # [B, D] -> values [B]
+        self.actor = nn.Sequential(*actor_torso, actor_head)  # [*, D] -> logits [*, K]
+        self.critic = nn.Sequential(*critic_torso, critic_head, nn.Flatten(-2))  # [*, D] -> values [*]
 
 
 # Collecting
@@ -117,17 +116,16 @@ def make_env(env_id: str, **kwargs: str) -> gymnasium.Env:
 
 def make_envs(args: argparse.Namespace) -> RecordEpisodeStatistics:
     """Return N environments. SAME_STEP: one whose episode ends is reset in that step, so every row is a transition."""
-    makers = [lambda: make_env(args.env_id)] * args.num_envs
-    envs = SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)
+    envs = SyncVectorEnv([lambda: make_env(args.env_id)] * args.num_envs, autoreset_mode=AutoresetMode.SAME_STEP)
+    spaces = envs.single_observation_space, envs.single_action_space
+    if not isinstance(spaces[0], gymnasium.spaces.Box) or not isinstance(spaces[1], gymnasium.spaces.Discrete):
+        raise SystemExit(f"--env-id={args.env_id}: Box observations and Discrete actions are needed, not {spaces}")
     return RecordEpisodeStatistics(envs, buffer_length=args.num_envs * args.num_steps)
 
 
-@dataclass(frozen=True)
-class Rollout:
+class Rollout(NamedTuple):
     obs: Tensor  # [T, N, D], what the agent saw
-    next_obs: (
-        Tensor  # [T, N, D], what its action led to: at the end of an episode its last observation, not the reset's
-    )
+    next_obs: Tensor  # [T, N, D], what the action led to, even where the episode ended with it
     actions: Tensor  # [T, N]
     rewards: Tensor  # [T, N]
     terminated: Tensor  # [T, N] bool, the task itself ended: nothing follows
@@ -140,7 +138,7 @@ def collect(
 ) -> tuple[Rollout, np.ndarray]:
     """Step every environment T times from `obs` on; return the rollout and the observations to go on from."""
     count, options = envs.num_envs, int(envs.single_action_space.n)
-    # Gumbel-max (arXiv:1411.0030): argmax(logits + g) is a sample of softmax(logits) where g = -log(e), e ~ Exp(1).
+    # Gumbel-max trick (arXiv:1411.0030): argmax(logits + g) is a sample of softmax(logits) where g = -log(e), e ~ Exp(1).
     # The noise of a whole rollout is drawn at once, because one large draw is much cheaper than T small ones.
     noise = -torch.empty(num_steps, count, options).exponential_(generator=generator).log()
     steps = []
@@ -160,95 +158,100 @@ def collect(
 # Learning
 
 
+class Batch(NamedTuple):
+    obs: Tensor  # [B, D]
+    actions: Tensor  # [B]
+    log_prob: Tensor  # [B], log pi_old(a|s), of the policy that acted
+    advantages: Tensor  # [B]
+    returns: Tensor  # [B], what the critic should have said
+    values: Tensor  # [B], what it said
+
+
 @torch.no_grad()
-def estimate_advantages(rollout: Rollout, critic: nn.Module, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
-    """Return GAE advantages and the values they rest on, [T, N] each (equations 12 and 16 of the GAE paper).
+def make_batch(agent: Agent, rollout: Rollout, gamma: float, lam: float) -> Batch:
+    """Return a rollout's B = T * N transitions with their GAE advantages (equations 11 and 12 of PPO, 16 of GAE).
 
     delta_t = r_t + gamma * V(s_{t+1}) - V(s_t), where V(s_{t+1}) = 0 if s_{t+1} is terminal. A time limit is not: the
     pole would have stood longer, so a truncated step is worth the value of the observation it ended with.
-    A_t = delta_t + gamma * lambda * A_{t+1}, within an episode.
+    A_t = delta_t + gamma * lambda * A_{t+1} within an episode; A_T = 0.
     """
-    shape = rollout.rewards.shape
-    values = critic(rollout.obs.flatten(0, 1)).view(shape)
-    next_values = critic(rollout.next_obs.flatten(0, 1)).view(shape)
+    log_prob = Categorical(logits=agent.actor(rollout.obs)).log_prob(rollout.actions)
+    values, next_values = agent.critic(rollout.obs), agent.critic(rollout.next_obs)  # [T, N]
     deltas = rollout.rewards + gamma * next_values * ~rollout.terminated - values
-    advantages, following = torch.empty(shape), torch.zeros(shape[1])
-    for step in reversed(range(shape[0])):
+    advantages, following = torch.empty_like(deltas), torch.zeros_like(deltas[0])
+    for step in reversed(range(len(deltas))):
         following = deltas[step] + gamma * lam * following * ~rollout.done[step]
         advantages[step] = following
-    return advantages, values
+    columns = (rollout.obs, rollout.actions, log_prob, advantages, advantages + values, values)
+    return Batch(*(column.flatten(0, 1) for column in columns))  # from here on the order in time does not matter
 
 
-def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Replace gradients by their mean over ranks: with equally large minibatches, the gradient of all their rows.
+TERMS = ("policy_loss", "value_loss", "entropy_loss", "approx_kl", "clip_fraction")
 
-    All gradients travel as one vector, because a message costs far more than its bytes at this size.
-    """
-    gradients = [parameter.grad for parameter in parameters]
-    flat = torch.cat([gradient.flatten() for gradient in gradients])
-    dist.all_reduce(flat)
-    flat /= WORLD_SIZE
-    for gradient, mean in zip(gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True):
-        gradient.copy_(mean.view_as(gradient))
+
+def losses(agent: Agent, batch: Batch, args: argparse.Namespace) -> tuple[Tensor, Tensor]:
+    """Return the loss of a minibatch, and TERMS for the log."""
+    advantages = batch.advantages
+    if args.normalize_advantages and len(advantages) > 1:  # over the minibatch, not the rollout (detail 7)
+        advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+    policy = Categorical(logits=agent.actor(batch.obs))
+    # The clipped surrogate objective, equation 7 of PPO: once the ratio has left [1 - epsilon, 1 + epsilon] in the
+    # direction that its advantage asks for, there is nothing more to gain. The optimizer minimises, hence the minus.
+    log_ratio = policy.log_prob(batch.actions) - batch.log_prob
+    ratio = log_ratio.exp()
+    clipped_ratio = ratio.clamp(1 - args.clip_coef, 1 + args.clip_coef)
+    policy_loss = -torch.min(ratio * advantages, clipped_ratio * advantages).mean()
+    # Squared error, by default of values clipped around the old ones too, the larger error counting (detail 9).
+    values = agent.critic(batch.obs)
+    errors = (values - batch.returns) ** 2
+    if args.clip_vloss:
+        clipped_values = batch.values + (values - batch.values).clamp(-args.clip_coef, args.clip_coef)
+        errors = torch.max(errors, (clipped_values - batch.returns) ** 2)
+    value_loss = errors.mean()
+    entropy_loss = -policy.entropy().mean()  # keeps the policy from settling on one action too early
+    loss = policy_loss + args.vf_coef * value_loss + args.ent_coef * entropy_loss  # equation 9 of PPO, negated
+    # E[(r - 1) - log r] estimates KL(old || new) and is never negative (http://joschu.net/blog/kl-approx.html).
+    approx_kl = (ratio - 1 - log_ratio).mean()
+    clip_fraction = ((ratio - 1).abs() > args.clip_coef).float().mean()
+    return loss, torch.stack([policy_loss, value_loss, entropy_loss, approx_kl, clip_fraction]).detach()
+
+
+def average_over_ranks(tensors: Sequence[Tensor]) -> None:
+    """Replace tensors by their means over ranks; all in one message, since one costs far more than its bytes here."""
+    if WORLD_SIZE == 1:
+        return
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
+    dist.all_reduce(flat)  # the sum
+    means = (flat / WORLD_SIZE).split([tensor.numel() for tensor in tensors])
+    for tensor, mean in zip(tensors, means, strict=True):
+        tensor.copy_(mean.view_as(tensor))
 
 
 def update(
-    agent: Agent,
-    optimizer: torch.optim.Optimizer,
-    rollout: Rollout,
-    generator: torch.Generator,
-    args: argparse.Namespace,
+    agent: Agent, optimizer: torch.optim.Optimizer, batch: Batch, order: torch.Generator, args: argparse.Namespace
 ) -> dict[str, float]:
-    """Take K epochs of minibatch steps on a rollout; return what is logged of them."""
-    advantages, values = estimate_advantages(rollout, agent.critic, args.gamma, args.gae_lambda)
-    returns = advantages + values
-    with torch.no_grad():  # log pi_old(a|s), before any weight changes
-        log_prob = Categorical(logits=agent.actor(rollout.obs)).log_prob(rollout.actions)
-    # From here on time does not matter: [T, N, *] -> [T * N, *].
-    everything = [x.flatten(0, 1) for x in (rollout.obs, rollout.actions, log_prob, advantages, returns, values)]
-    rows = returns.numel()
+    """Take K epochs of minibatch steps; return what is logged of them, as means over steps and ranks."""
+    rows = len(batch.returns)
     minibatches = math.ceil(rows / args.per_rank_batch_size)
-    terms = []
+    logged = []
     for _ in range(args.update_epochs):
-        for chosen in torch.randperm(rows, generator=generator).tensor_split(minibatches):
-            obs, actions, old_log_prob, advantage, target, old_value = (x[chosen] for x in everything)
-            if args.normalize_advantages:  # of the minibatch (detail 7)
-                advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
-            policy = Categorical(logits=agent.actor(obs))
-            # Clipped surrogate objective, equation 7 of PPO; its negative is minimised.
-            log_ratio = policy.log_prob(actions) - old_log_prob
-            ratio = log_ratio.exp()
-            clipped_ratio = ratio.clamp(1 - args.clip_coef, 1 + args.clip_coef)
-            policy_loss = -torch.min(ratio * advantage, clipped_ratio * advantage).mean()
-            # Value loss, by default with steps clipped around the old value, the larger error counting (detail 9).
-            value = agent.critic(obs)
-            value_error = (value - target) ** 2
-            if args.clip_vloss:
-                clipped_value = old_value + (value - old_value).clamp(-args.clip_coef, args.clip_coef)
-                value_error = torch.max(value_error, (clipped_value - target) ** 2)
-            value_loss = value_error.mean()
-            entropy_loss = -policy.entropy().mean()
-            loss = policy_loss + args.vf_coef * value_loss + args.ent_coef * entropy_loss  # equation 9 of PPO
-
+        for chosen in torch.randperm(rows, generator=order).tensor_split(minibatches):
+            loss, terms = losses(agent, Batch(*(column[chosen] for column in batch)), args)
             optimizer.zero_grad()
             loss.backward()
-            if WORLD_SIZE > 1:
-                average_gradients(agent.parameters())  # before clipping, which is not linear
-            norm = nn.utils.clip_grad_norm_(agent.parameters(), args.max_grad_norm)  # detail 11
+            # Ranks hold equally large minibatches, so this is the gradient of all their rows together, and equal
+            # gradients keep the weights equal. It comes before clipping, which is not linear (detail 11).
+            average_over_ranks([parameter.grad for parameter in agent.parameters()])
+            norm = nn.utils.clip_grad_norm_(agent.parameters(), args.max_grad_norm or math.inf)
             optimizer.step()
-            with torch.no_grad():
-                # E[(r - 1) - log r] estimates KL(old || new), never negative (http://joschu.net/blog/kl-approx.html).
-                approx_kl = (ratio - 1 - log_ratio).mean()
-                clip_fraction = ((ratio - 1).abs() > args.clip_coef).float().mean()
-            terms.append(torch.stack([policy_loss, value_loss, entropy_loss, approx_kl, clip_fraction, norm]).detach())
-    # 1 where the critic foresaw the returns, 0 where it did no better than a constant.
-    explained = 1 - (returns - values).var() / returns.var()
-    scalars = torch.cat([torch.stack(terms).mean(0), torch.stack([explained, values.mean()])])
-    if WORLD_SIZE > 1:
-        dist.all_reduce(scalars)
-        scalars /= WORLD_SIZE
-    losses = [f"Loss/{name}" for name in ("policy_loss", "value_loss", "entropy_loss", "approx_kl", "clip_fraction")]
-    return dict(zip([*losses, "Info/grad_norm", "Info/explained_variance", "Info/value_mean"], scalars.tolist()))
+            logged.append(torch.cat([terms, norm.view(1)]))
+    scalars = torch.stack(logged).mean(0)
+    # 1: the critic foresaw the returns; 0: it did no better than a constant.
+    explained = 1 - (batch.returns - batch.values).var() / batch.returns.var()
+    scalars = torch.cat([scalars, torch.stack([explained, batch.values.mean()])])
+    average_over_ranks([scalars])
+    names = [f"Loss/{name}" for name in TERMS] + ["Info/grad_norm", "Info/explained_variance", "Info/value_mean"]
+    return dict(zip(names, scalars.tolist(), strict=True))
 
 
 # The run
@@ -259,8 +262,7 @@ def episode_means(envs: RecordEpisodeStatistics) -> dict[str, float]:
     totals = torch.tensor([len(envs.return_queue), sum(envs.return_queue), sum(envs.length_queue)], dtype=torch.float64)
     envs.return_queue.clear()
     envs.length_queue.clear()
-    if WORLD_SIZE > 1:
-        dist.all_reduce(totals)
+    average_over_ranks([totals])
     episodes, returns, lengths = totals.tolist()
     return {"Rewards/rew_avg": returns / episodes, "Game/ep_len_avg": lengths / episodes} if episodes else {}
 
@@ -269,7 +271,7 @@ def episode_means(envs: RecordEpisodeStatistics) -> dict[str, float]:
 def play_test_episode(args: argparse.Namespace, actor: nn.Module) -> float:
     """Film an episode of the most probable actions, from a seed that training never uses; return its return."""
     env = make_env(args.env_id, render_mode="rgb_array")
-    env = RecordVideo(env, str(args.run_dir), lambda episode: True, name_prefix="test", disable_logger=True)
+    env = RecordVideo(env, str(args.run_dir / "videos"), lambda episode: True, name_prefix="test", disable_logger=True)
     obs, _ = env.reset(seed=2**31 + args.seed)
     total, done = 0.0, False
     while not done:
@@ -297,7 +299,8 @@ def train(args: argparse.Namespace) -> None:
         optimizer.param_groups[0]["lr"] = learning_rate
         rollout, obs = collect(envs, obs, agent.actor, args.num_steps, sampling)
         collected = time.perf_counter()
-        scalars = update(agent, optimizer, rollout, order, args)
+        batch = make_batch(agent, rollout, args.gamma, args.gae_lambda)
+        scalars = update(agent, optimizer, batch, order, args)
         done = time.perf_counter()
         scalars |= {"Info/learning_rate": learning_rate, "Time/step_per_second": steps_per_update / (done - begin)}
         scalars |= {"Time/collect_seconds": collected - begin, "Time/update_seconds": done - collected}
@@ -313,7 +316,7 @@ def train(args: argparse.Namespace) -> None:
         if args.video:
             test_return = play_test_episode(args, agent.actor)
             writer.add_scalar("Test/cumulative_reward", test_return, updates * steps_per_update)
-            print(f"test episode: return {test_return:.1f}, filmed in {args.run_dir}")
+            print(f"test episode: return {test_return:.1f}, filmed in {args.run_dir / 'videos'}")
         writer.close()
 
 

@@ -55,6 +55,11 @@ def agent(*overrides: str, seed: int = 0) -> Agent:
     return Agent(config, envs, policy, Player(envs, seeds, policy, config.algo.num_steps, generator(seed), squash))
 
 
+def state_of(policy: ActorCritic) -> torch.Tensor:
+    """Return all weights and statistics of a policy as one vector."""
+    return torch.cat([value.flatten().double() for value in policy.state_dict().values()])
+
+
 def learner(config: Config, policy: ActorCritic, fabric, seed: int = 0) -> Learner:
     return Learner(config, policy, fabric, Alone(), generator(seed), config.env.num_envs)
 

@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from rlexp.learner import flatten_parameters
-from rlexp.models import build_policy
 from rlexp.types import Rollout
-from tests.helpers import agent, composed, generator, learner, recording
+from tests.helpers import agent, generator, learner, recording, state_of
 
 CARTPOLE = ("env=cartpole", "env.num_envs=3", "algo.num_steps=35", "algo.per_rank_batch_size=32")
 ONE_STEP = ("algo.per_rank_batch_size=null", "algo.update_epochs=1")
@@ -28,57 +26,6 @@ def made(fabric):
     yield make
     for player in players:
         player.close()
-
-
-def state_of(policy):
-    return torch.cat([value.flatten().double() for value in policy.state_dict().values()])
-
-
-# One vector of parameters
-
-
-def test_flat_parameters_keep_their_values():
-    policy = build_policy(composed("env=cartpole"), agent("env=cartpole").envs.spec)
-    before = {name: value.clone() for name, value in policy.state_dict().items()}
-    flatten_parameters(policy)
-    assert all(torch.equal(value, before[name]) for name, value in policy.state_dict().items())
-
-
-@pytest.mark.parametrize("overrides", [(), ("algo.shared_torso=true",), ("algo.hidden_sizes=[7,3]",)])
-def test_parameters_and_gradients_are_views_aligned_to_64_bytes(overrides):
-    policy = agent("env=pendulum", *overrides).policy
-    flat = flatten_parameters(policy)
-    count = 0
-    for parameter in policy.parameters():
-        for part, whole in ((parameter, flat), (parameter.grad, flat.grad)):
-            offset = part.data_ptr() - whole.data_ptr()
-            assert 0 <= offset < whole.numel() * 4
-            assert offset % 64 == 0
-            assert part.data_ptr() % 64 == 0
-            assert part.is_contiguous()
-        count += parameter.numel()
-    with torch.no_grad():
-        flat.fill_(3)
-        flat.grad.fill_(2)
-    assert all(bool((parameter == 3).all()) and bool((parameter.grad == 2).all()) for parameter in policy.parameters())
-    assert count <= flat.numel() < count + 16 * len(list(policy.parameters()))
-
-
-def test_backward_writes_into_the_flat_gradient_and_leaves_the_gaps_at_zero():
-    made = agent("env=cartpole", "algo.hidden_sizes=[7,3]")
-    flat = flatten_parameters(made.policy)
-    made.policy(torch.randn(5, 4), torch.zeros(5, dtype=torch.int64)).log_prob.sum().backward()
-    inside = torch.cat([parameter.grad.flatten() for parameter in made.policy.parameters()])
-    assert float(inside.abs().sum()) > 0
-    assert float(flat.grad.abs().sum()) == pytest.approx(float(inside.abs().sum()), rel=1e-6)
-
-
-def test_a_state_loads_into_flat_parameters(fabric):
-    one, other = agent("env=cartpole"), agent("env=cartpole", seed=5)
-    flat = flatten_parameters(one.policy)
-    one.policy.load_state_dict(other.policy.state_dict())
-    first = next(other.policy.parameters()).flatten()
-    assert torch.equal(flat[: first.numel()], first)
 
 
 # Steps and minibatches

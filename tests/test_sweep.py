@@ -26,7 +26,7 @@ from hydra.experimental.callback import Callback
 class Note(Callback):
     def on_job_end(self, config, job_return, **kwargs):
         with Path("objectives").open("a") as file:
-            file.write(json.dumps(job_return.return_value) + "\\\\n")
+            file.write(json.dumps(job_return.return_value) + "\\n")
 """
 """A module whose Hydra callback writes down what each job returned, as a sweeper that searches would see it."""
 
@@ -78,9 +78,9 @@ def rows(run_dir):
 def test_each_job_has_a_directory_named_after_its_overrides_and_is_completed(good):
     named = [path.name.partition("-") for path in jobs(good)]
     assert [number for number, _, _ in named] == ["0", "1", "2", "3"]
-    for (_, _, name), seed, strategy in zip(named, "7788", ["auto", "ddp"] * 2, strict=True):
+    for (_, _, name), seed in zip(named, "7788", strict=True):
         assert f"seed={seed}" in name
-        assert f"strategy={strategy}" in name
+        assert "env.num_envs=2" in name
     assert [summary(path)["state"] for path in jobs(good)] == ["completed"] * 4
     for path in jobs(good):
         assert sorted(file.name for file in path.iterdir()) == [

@@ -13,17 +13,17 @@ import logging
 import multiprocessing
 import multiprocessing.connection
 import os
-import re
 import signal
 import socket
 import sys
 import time
 import traceback
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from rlexp.launch.rank import Body, Interrupted, Job, Rank, RunFailed, check_devices, enter, stoppable
+from rlexp.launch.cause import LOST_PEER, one_line, tell
+from rlexp.launch.rank import Body, Interrupted, Job, RunFailed, check_devices, enter, stoppable
+from rlexp.launch.torchrun import run_as_rank
 from rlexp.logger import Summary, log_to
 from rlexp.settings import ConfigError
 
@@ -45,7 +45,7 @@ def run(job: Job, body: Body) -> dict[str, Any]:
     """
     check_devices(job.config)
     if "TORCHELASTIC_RUN_ID" in os.environ:
-        return _run_as_rank(job, body)
+        return run_as_rank(job, body)
     if job.config.fabric.num_nodes > 1:
         raise ConfigError(
             f"fabric.num_nodes={job.config.fabric.num_nodes} needs a start by torchrun on each node: "
@@ -65,93 +65,6 @@ def run(job: Job, body: Body) -> dict[str, Any]:
         raise
     summary.change(state="completed", wall_seconds=time.monotonic() - begin)
     return summary.read()
-
-
-def _run_as_rank(job: Job, body: Body) -> dict[str, Any]:
-    """Be the rank that torchrun started; rank 0 writes the summary, a rank that fails writes down why."""
-    index = int(os.environ["RANK"])
-    begin = time.monotonic()
-    known: list[tuple[Path, list[int]]] = []  # of rank 0's directory and the local ranks' processes, once launched
-
-    def told(rank: Rank) -> None:
-        known.append((rank.run_dir, _local_processes(rank)))
-        try:
-            body(rank)
-        except Exception as error:  # told before the process group falls apart and others say that they lost a peer
-            if not LOST_PEER.search(str(error)):
-                _tell(rank.run_dir, f"rank {index}: {one_line(error)}", traceback.format_exc())
-            raise
-
-    summary = Summary(job.run_dir)
-    if index == 0:
-        summary.start(job.config.world_size)
-    state: dict[str, Any] = {"state": "completed"}
-    try:
-        with stoppable():
-            enter(job, told)
-    except Interrupted as error:
-        dead = [rank for rank, pid in enumerate(known[0][1]) if not _alive(pid)] if known else []
-        if not dead:
-            state = {"state": "interrupted", "error": f"stopped by {signal.Signals(error.signum).name}"}
-            raise
-        state = {"state": "failed", "error": f"rank {dead[0]} died"}
-        raise RunFailed(state["error"]) from error
-    except Exception as error:
-        time.sleep(GRACE_SECONDS if LOST_PEER.search(str(error)) else 0)
-        dead = [rank for rank, pid in enumerate(known[0][1]) if not _alive(pid)] if known else []
-        lost = f"rank {dead[0]} died" if dead else one_line(error)
-        state = {"state": "failed", "error": lost if dead else f"rank {index}: {lost}"}
-        raise RunFailed(state["error"]) from error
-    finally:
-        if index == 0 and summary.read().get("state") != "failed":  # else a rank has said why
-            summary.change(**state)
-        if index == 0:
-            summary.change(wall_seconds=time.monotonic() - begin)
-    return summary.read() if index == 0 else {}
-
-
-def _local_processes(rank: Rank) -> list[int]:
-    """Return the process ids of all ranks where they run on one machine; none otherwise."""
-    import torch
-
-    if rank.config.fabric.num_nodes > 1 or rank.size == 1:
-        return []
-    ids = [torch.empty(1, dtype=torch.int64) for _ in range(rank.size)]
-    torch.distributed.all_gather(ids, torch.tensor([os.getpid()]))
-    return [int(value) for value in ids]
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _tell(run_dir: Path, error: str, trace: str) -> None:
-    """Write a failure into the log and the summary of a run."""
-    if not run_dir.is_dir():
-        return
-    handler = log_to(run_dir / "main.log")
-    log.error("%s\n%s", error, trace)
-    logging.getLogger().removeHandler(handler)
-    handler.close()
-    summary = Summary(run_dir)
-    if summary.read().get("state") != "failed":
-        summary.change(state="failed", error=error)
-
-
-def one_line(error: BaseException) -> str:
-    """Return an exception as one line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-LOST_PEER = re.compile("(closed|reset) by peer|broken pipe|timed out|DistBackendError|DistNetworkError", re.IGNORECASE)
-"""What a rank says when another one is gone: a consequence, not a cause."""
 
 
 # In a rank
@@ -291,7 +204,7 @@ class _Ranks:
     def _fail(self, failures: dict[int, _Failure]) -> None:
         """Log the first cause with its traceback and raise it as one line."""
         first = min(failures.values(), key=lambda failure: failure.order)
-        _tell(self._run_dir, first.error, first.trace)
+        tell(self._run_dir, first.error, first.trace)
         raise RunFailed(first.error)
 
     def _end(self) -> None:

@@ -12,6 +12,10 @@ def vector(*values, grad=False):
     return torch.tensor(values, dtype=torch.float64, requires_grad=grad)
 
 
+def range_of(clip_coef):
+    return torch.tensor(clip_coef, dtype=torch.float64)
+
+
 def batch(log_prob, advantages, returns, values):
     rows = len(log_prob)
     return Batch(torch.zeros(rows, 1), torch.zeros(rows), log_prob, advantages, returns, values)
@@ -23,18 +27,18 @@ RATIOS, ADVANTAGES = (1.5, 1.5, 0.5, 0.5), (2.0, -2.0, 2.0, -2.0)
 
 def test_clipped_surrogate_by_hand():
     # minima: 1.2 * 2 (clipped); 1.5 * -2; 0.5 * 2; 0.8 * -2 (clipped): 2.4 - 3 + 1 - 1.6 = -1.2
-    assert float(clipped_surrogate(vector(*RATIOS), vector(*ADVANTAGES), 0.2)) == pytest.approx(1.2 / 4)
+    assert float(clipped_surrogate(vector(*RATIOS), vector(*ADVANTAGES), range_of(0.2))) == pytest.approx(1.2 / 4)
 
 
 def test_clipped_surrogate_has_no_gradient_where_clipping_acts_and_minus_the_advantage_elsewhere():
     ratio = vector(*RATIOS, grad=True)
-    clipped_surrogate(ratio, vector(*ADVANTAGES), 0.2).backward()
+    clipped_surrogate(ratio, vector(*ADVANTAGES), range_of(0.2)).backward()
     assert ratio.grad.tolist() == [0.0, 2.0 / 4, -2.0 / 4, 0.0]
 
 
 def test_inside_the_range_the_surrogate_is_the_plain_ratio_times_advantage():
     ratio = vector(1.1, 0.9, 1.0, grad=True)
-    loss = clipped_surrogate(ratio, vector(1.0, 2.0, -3.0), 0.2)
+    loss = clipped_surrogate(ratio, vector(1.0, 2.0, -3.0), range_of(0.2))
     assert loss.item() == pytest.approx(-(1.1 + 1.8 - 3.0) / 3)
     loss.backward()
     assert ratio.grad.tolist() == pytest.approx([-1 / 3, -2 / 3, 1.0])
@@ -42,9 +46,10 @@ def test_inside_the_range_the_surrogate_is_the_plain_ratio_times_advantage():
 
 def test_clipped_surrogate_equals_the_maximum_of_losses_of_the_37_details():
     draw = torch.Generator().manual_seed(0)
-    ratio, advantages = torch.rand(100, generator=draw) * 2, torch.randn(100, generator=draw)
+    ratio, advantages = (torch.randn(100, generator=draw, dtype=torch.float64) for _ in range(2))
+    ratio = ratio.abs() * 2
     second = torch.max(-advantages * ratio, -advantages * torch.clamp(ratio, 0.8, 1.2)).mean()
-    torch.testing.assert_close(clipped_surrogate(ratio, advantages, 0.2), second)
+    torch.testing.assert_close(clipped_surrogate(ratio, advantages, range_of(0.2)), second)
 
 
 def test_policy_gradient_by_hand():
@@ -65,7 +70,7 @@ def test_clipped_value_loss_counts_the_larger_error():
     #   value -3: clipped to -0.2; errors 16 and 1.44, so 16
     #   value 0.1: not clipped; 0.81
     values = vector(0.5, -3.0, 0.1, grad=True)
-    loss = clipped_value_loss(values, vector(0.0, 0.0, 0.0), vector(1.0, 1.0, 1.0), 0.2)
+    loss = clipped_value_loss(values, vector(0.0, 0.0, 0.0), vector(1.0, 1.0, 1.0), range_of(0.2))
     assert loss.item() == pytest.approx((0.64 + 16 + 0.81) / 3)
     loss.backward()
     assert values.grad.tolist() == pytest.approx([0.0, 2 * -4 / 3, 2 * -0.9 / 3])
@@ -73,7 +78,7 @@ def test_clipped_value_loss_counts_the_larger_error():
 
 def test_clipped_value_loss_is_the_plain_one_for_a_wide_range():
     values, old, returns = vector(0.5, -3.0), vector(0.0, 1.0), vector(1.0, 2.0)
-    assert float(clipped_value_loss(values, old, returns, 100.0)) == float(value_loss(values, returns))
+    assert float(clipped_value_loss(values, old, returns, range_of(100.0))) == float(value_loss(values, returns))
 
 
 def test_approximate_kl_by_hand():
@@ -101,7 +106,7 @@ def test_ppo_loss_by_hand(clip_vloss):
     algo = PPO(clip_coef=0.2, vf_coef=0.5, ent_coef=0.1, clip_vloss=clip_vloss)
     new = Evaluation(log_prob=vector(*RATIOS).log(), entropy=vector(1, 2, 3, 4), values=vector(0.5, -3.0, 0.1, 1.0))
     rows = batch(vector(0, 0, 0, 0), vector(*ADVANTAGES), vector(1, 1, 1, 1), vector(0, 0, 0, 1))
-    terms = algo.loss(new, rows, 0.2)
+    terms = algo.loss(new, rows, range_of(0.2))
     value = (0.64 if clip_vloss else 0.25) + 16 + 0.81 + 0
     kl = sum(ratio - 1 - math.log(ratio) for ratio in RATIOS) / 4
     assert float(terms.policy_loss) == pytest.approx(0.3)
@@ -116,20 +121,20 @@ def test_ppo_clips_by_the_range_it_is_given_not_by_its_setting():
     algo = PPO(clip_coef=0.2, ent_coef=0.0, vf_coef=0.0)
     new = Evaluation(log_prob=vector(1.5).log(), entropy=vector(0), values=vector(0))
     rows = batch(vector(0), vector(2), vector(0), vector(0))
-    assert float(algo.loss(new, rows, 0.1).policy_loss) == pytest.approx(-2.2)
-    assert float(algo.loss(new, rows, 0.6).policy_loss) == pytest.approx(-3.0)
+    assert float(algo.loss(new, rows, range_of(0.1)).policy_loss) == pytest.approx(-2.2)
+    assert float(algo.loss(new, rows, range_of(0.6)).policy_loss) == pytest.approx(-3.0)
 
 
 def test_clip_fraction_counts_the_rows_out_of_range():
     new = Evaluation(log_prob=vector(1.5, 1.1, 0.9, 0.7).log(), entropy=vector(0, 0, 0, 0), values=vector(0, 0, 0, 0))
     rows = batch(vector(0, 0, 0, 0), vector(1, 1, 1, 1), vector(0, 0, 0, 0), vector(0, 0, 0, 0))
-    assert float(PPO().loss(new, rows, 0.2).clip_fraction) == 0.5
+    assert float(PPO().loss(new, rows, range_of(0.2)).clip_fraction) == 0.5
 
 
 def test_a2c_loss_by_hand():
     algo = A2C(vf_coef=0.25, ent_coef=0.1)
     new = Evaluation(log_prob=vector(-1, -2), entropy=vector(1, 3), values=vector(1, 4))
-    terms = algo.loss(new, batch(vector(-1, -2), vector(3, -1), vector(3, 4), vector(0, 0)), 0.0)
+    terms = algo.loss(new, batch(vector(-1, -2), vector(3, -1), vector(3, 4), vector(0, 0)), range_of(0.0))
     assert float(terms.policy_loss) == pytest.approx(0.5)
     assert float(terms.value_loss) == pytest.approx(2.0)
     assert float(terms.entropy_loss) == pytest.approx(-2.0)
@@ -142,14 +147,14 @@ def test_a2c_loss_by_hand():
 def test_descending_the_loss_raises_the_entropy(algo):
     entropy = vector(1.0, 1.0, grad=True)
     new = Evaluation(log_prob=vector(-1, -1), entropy=entropy, values=vector(0, 0))
-    algo.loss(new, batch(vector(-1, -1), vector(0, 0), vector(0, 0), vector(0, 0)), 0.2).loss.backward()
+    algo.loss(new, batch(vector(-1, -1), vector(0, 0), vector(0, 0), vector(0, 0)), range_of(0.2)).loss.backward()
     assert entropy.grad.tolist() == [-0.25, -0.25]
 
 
 @pytest.mark.parametrize("algo", [PPO(), A2C()])
 def test_what_is_reported_carries_no_gradient_of_the_kl(algo):
     new = Evaluation(log_prob=vector(-1, -2, grad=True), entropy=vector(1, 3), values=vector(1, 4))
-    terms = algo.loss(new, batch(vector(-1, -1), vector(3, -1), vector(3, 4), vector(0, 0)), 0.2)
+    terms = algo.loss(new, batch(vector(-1, -1), vector(3, -1), vector(3, 4), vector(0, 0)), range_of(0.2))
     assert not terms.approx_kl.requires_grad
     assert not terms.clip_fraction.requires_grad
 

@@ -72,10 +72,14 @@ def flat(policy: ActorCritic) -> Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in policy.parameters()])
 
 
-def train(rank: Rank, recorder: Recorder | None = None) -> ActorCritic:
-    """Run the loop of the topology that the config names, as an experiment does, and record nothing."""
+def train(rank: Rank) -> ActorCritic:
+    """Run the loop of the topology that the config names, as an experiment does."""
     loop = decoupled if rank.config.topology.name == "decoupled" else coupled
-    return loop.run(rank, recorder or Recorder(rank.config, None, None))
+    recorder = Recorder(rank.config, rank.run_dir if rank.index == 0 else None, None)
+    try:
+        return loop.run(rank, recorder)
+    finally:
+        recorder.close()
 
 
 @contextlib.contextmanager

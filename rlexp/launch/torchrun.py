@@ -1,0 +1,91 @@
+"""A rank that torchrun started: nobody of ours watches it, so the ranks themselves say how the run ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import traceback
+from typing import Any
+
+from rlexp.launch.cause import LOST_PEER, one_line, tell
+from rlexp.launch.rank import Body, Interrupted, Job, Rank, RunFailed, enter, stoppable
+from rlexp.logger import Summary
+
+REAP_SECONDS = 1.0
+"""Time in which torchrun notices that a rank is dead."""
+
+
+def run_as_rank(job: Job, body: Body) -> dict[str, Any]:
+    """Be the rank that the environment variables name; return the summary on rank 0, nothing on others.
+
+    Raises:
+        RunFailed: this rank or another one failed.
+        Interrupted: SIGINT or SIGTERM came, and not because torchrun stops the others of a dead rank.
+    """
+    index, begin = int(os.environ["RANK"]), time.monotonic()
+    summary = Summary(job.run_dir)
+    if index == 0:
+        summary.start(job.config.world_size)
+    launched: list[tuple[Rank, list[int]]] = []  # this rank, and the processes of all ranks
+
+    def told(rank: Rank) -> None:
+        launched.append((rank, _local_processes(rank)))
+        try:
+            body(rank)
+        except Exception as error:  # said before the process group falls apart and others find that they lost a peer
+            if not LOST_PEER.search(str(error)):
+                tell(rank.run_dir, f"rank {index}: {one_line(error)}", traceback.format_exc())
+            raise
+
+    try:
+        with stoppable():
+            enter(job, told)
+    except (Interrupted, Exception) as error:
+        for number in (signal.SIGINT, signal.SIGTERM):  # torchrun stops the survivors: first they say what happened
+            signal.signal(number, signal.SIG_IGN)
+        lost = isinstance(error, Exception) and LOST_PEER.search(str(error))
+        dead = _dead_rank(launched[0][1], REAP_SECONDS if lost else 0.0) if launched else None
+        if dead is None and isinstance(error, Interrupted):
+            if index == 0 and summary.read()["state"] == "running":
+                name = signal.Signals(error.signum).name
+                summary.change(state="interrupted", error=f"stopped by {name}", wall_seconds=time.monotonic() - begin)
+            raise
+        message = f"rank {index}: {one_line(error)}" if dead is None else f"rank {dead} died"
+        tell(launched[0][0].run_dir if launched else job.run_dir, message)
+        raise RunFailed(message) from error
+    if index != 0:
+        return {}
+    summary.change(state="completed", wall_seconds=time.monotonic() - begin)
+    return summary.read()
+
+
+def _local_processes(rank: Rank) -> list[int]:
+    """Return the process ids of all ranks where they run on one machine; none otherwise."""
+    import torch
+
+    if rank.config.fabric.num_nodes > 1 or rank.size == 1:
+        return []
+    ids = [torch.empty(1, dtype=torch.int64) for _ in range(rank.size)]
+    torch.distributed.all_gather(ids, torch.tensor([os.getpid()]))
+    return [int(value) for value in ids]
+
+
+def _dead_rank(processes: list[int], seconds: float) -> int | None:
+    """Return the first rank whose process is gone, waiting up to `seconds` for one to go; None if all are alive."""
+    deadline = time.monotonic() + seconds
+    while True:
+        dead = next((rank for rank, pid in enumerate(processes) if not _alive(pid)), None)
+        if dead is not None or time.monotonic() >= deadline:
+            return dead
+        time.sleep(0.02)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
