@@ -138,8 +138,8 @@ def collect(
 ) -> tuple[Rollout, np.ndarray]:
     """Step every environment T times from `obs` on; return the rollout and the observations to go on from."""
     count, options = envs.num_envs, int(envs.single_action_space.n)
-    # Gumbel-max trick (arXiv:1411.0030): argmax(logits + g) is a sample of softmax(logits) where g = -log(e), e ~ Exp(1).
-    # The noise of a whole rollout is drawn at once, because one large draw is much cheaper than T small ones.
+    # The Gumbel-max trick (arXiv:1411.0030): argmax(logits + g) with g = -log(e), e ~ Exp(1), is a sample of
+    # softmax(logits). The noise of a whole rollout is drawn at once: one large draw is cheaper than T small ones.
     noise = -torch.empty(num_steps, count, options).exponential_(generator=generator).log()
     steps = []
     for step in range(num_steps):

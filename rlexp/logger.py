@@ -204,8 +204,9 @@ class Recorder:
         }
         folder = self._run_dir / "checkpoints"
         checkpoint.save(folder / checkpoint.LAST, state)
-        if self.mean_return() >= self._best or not (folder / checkpoint.BEST).exists():
-            self._best = self.mean_return()
+        mean_return = -math.inf if math.isnan(self.mean_return()) else self.mean_return()  # NaN: no episode has ended
+        if mean_return >= self._best:
+            self._best = mean_return
             checkpoint.save(folder / checkpoint.BEST, state)
 
     def test(self, mean_return: float, video: Path | None) -> None:

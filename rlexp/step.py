@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -137,7 +138,9 @@ class Stepper:
             pieces = zip(weights.split(sizes), shapes, strict=True)
             views = [piece[: shape.numel()].view(shape) for piece, shape in pieces]
             named = dict(zip(parameters, views, strict=True))
-            result = self._loss(lambda *rows: functional_call(self._policy, named, rows), batch, clip_coef)
+            # A shared torso is one module under two names: nothing is left to tie, and tying does not compile.
+            evaluate = partial(functional_call, self._policy, named, tie_weights=False)
+            result = self._loss(lambda *rows: evaluate(rows), batch, clip_coef)
             return result.loss, torch.stack([term.detach() for term in result[1:]])
 
         compiled: Any = torch.compile(grad(loss, has_aux=True))

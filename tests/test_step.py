@@ -66,7 +66,7 @@ def test_a_state_loads_into_flat_parameters():
     ],
 )
 def test_compiled_steps_equal_eager_ones(fabric, overrides):
-    """Three updates: the statistics, the learning rate, the clip range and the size of minibatches change on the way."""
+    """In three updates statistics, learning rate, clip range and the size of minibatches change."""
     results = []
     for compiled in (False, True):
         made = agent(
