@@ -3,7 +3,8 @@
 usage: python -m benchmarks.results [--only NAME ...] [--jobs 2] [--reuse]
 
 Each run is the user's own command with experiment=NAME seed=N eval.episodes=20; the page is made from the summaries
-that the runs leave in outputs/results/. --reuse takes a run that is already completed there instead of running it again.
+that the runs leave in outputs/results/. --reuse takes a run that is already completed there instead of running it
+again.
 """
 
 from __future__ import annotations
@@ -94,9 +95,9 @@ def page(rows: list[str], example: list[float], greedy: float) -> str:
 Made by `make results`. {described()}
 
 Each value is the final greedy evaluation of one seed, the mean return of 20 episodes on seeds apart from training's;
-the figure after ± is the standard deviation over seeds. The presets are in `conf/experiment/`. The published numbers are of
-one run (rl-baselines3-zoo: deterministic evaluation, ± over episodes), of training returns (CleanRL) or of 4 sessions
-(SLM-Lab).
+the figure after ± is the standard deviation over seeds. The presets are in `conf/experiment/`. The published numbers
+are of one run (rl-baselines3-zoo: deterministic evaluation, ± over episodes), of training returns (CleanRL) or of 4
+sessions (SLM-Lab).
 
 | task | steps | mean over seeds | each seed | target | reached | published | seconds a run |
 |---|---|---|---|---|---|---|---|

@@ -61,7 +61,9 @@ def flatten_parameters(module: nn.Module) -> nn.Parameter:
 def build_optimizer(config: Config, weights: nn.Parameter) -> torch.optim.Optimizer:
     """Return the optimizer that the config names, over one flat vector."""
     algo = config.algo
-    options: dict[str, Any] = {} if algo.optimizer == "rmsprop" else {"fused": True}
+    options: dict[str, Any] = {"weight_decay": algo.weight_decay}
+    if algo.optimizer != "rmsprop":
+        options["fused"] = True
     if algo.optimizer != "sgd":
         options["eps"] = algo.optimizer_eps
     return OPTIMIZERS[algo.optimizer]([weights], lr=algo.learning_rate, **options)

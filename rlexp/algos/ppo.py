@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from rlexp.types import Batch, Evaluation
 
+MAX_LOG_RATIO = 20.0
+"""Where the ratio is held, far beyond any clip range: e^89 is infinite in float32, and its gradient not a number."""
+
 
 @dataclass
 class PPO(OnPolicy):
@@ -35,7 +38,7 @@ class PPO(OnPolicy):
     def loss(self, new: Evaluation, batch: Batch, clip_coef: Tensor) -> LossTerms:
         """Return policy loss + vf_coef * value loss + ent_coef * entropy loss of a minibatch; see `OnPolicy.loss`."""
         log_ratio = new.log_prob - batch.log_prob  # [B]
-        ratio = log_ratio.exp()
+        ratio = log_ratio.clamp(max=MAX_LOG_RATIO).exp()
         policy = clipped_surrogate(ratio, batch.advantages, clip_coef)
         if self.clip_vloss:
             value = clipped_value_loss(new.values, batch.values, batch.returns, clip_coef)

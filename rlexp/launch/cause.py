@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import logging
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from rlexp.logger import Summary, log_to
@@ -15,22 +17,53 @@ LOST_PEER = re.compile("(closed|reset) by peer|broken pipe|timed out|DistBackend
 """What a rank says when another one is gone: a consequence, not a cause."""
 
 
+LONGEST_LINE, LONGEST_TRACE = 1_000, 10_000
+"""Characters that are told; what is longer would fill the pipe to the parent, and nobody would read it."""
+
+
 def one_line(error: BaseException) -> str:
     """Return an exception as one line."""
-    text = " ".join(str(error).split())
+    text = shortened(" ".join(str(error).split()), LONGEST_LINE)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def tell(run_dir: Path, error: str, trace: str = "") -> None:
-    """Write a failure into the log of a run, and into its summary unless one is there already."""
+def shortened(text: str, length: int) -> str:
+    """Return a text of at most about `length` characters, with most of its beginning and some of its end."""
+    if len(text) <= length:
+        return text
+    return f"{text[: length * 4 // 5]} [...] {text[-length // 5 :]}"
+
+
+def hung(run_dir: Path) -> bool:
+    """Return whether a watch ran out: faulthandler's dump then stands in the log."""
+    path = run_dir / "main.log"
+    return path.is_file() and "Timeout (" in path.read_text(errors="replace")
+
+
+@contextlib.contextmanager
+def logged(run_dir: Path) -> Iterator[None]:
+    """Write what is logged, warnings included, into the log of a run; without its directory, nowhere."""
     if not run_dir.is_dir():
+        yield
         return
     handler = log_to(run_dir / "main.log")
-    log.error("%s\n%s", error, trace)
-    logging.getLogger().removeHandler(handler)
-    handler.close()
+    logging.captureWarnings(True)  # the traceback of an environment in a process of its own comes as a warning
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        logging.getLogger().removeHandler(handler)
+        handler.close()
+
+
+def tell(run_dir: Path, error: str, trace: str = "") -> None:
+    """Write a failure into the log of a run, and into its summary unless that says already how the run ended."""
+    if not run_dir.is_dir():
+        return
+    with logged(run_dir):
+        log.error("%s\n%s", error, trace)
     summary = Summary(run_dir)
-    if summary.read().get("state") != "failed":
+    if summary.read().get("state", "running") == "running":
         summary.change(state="failed", error=error, **_progress(run_dir))
 
 

@@ -21,10 +21,10 @@ import traceback
 from dataclasses import dataclass
 from typing import Any
 
-from rlexp.launch.cause import LOST_PEER, one_line, tell
+from rlexp.launch.cause import LONGEST_TRACE, LOST_PEER, hung, logged, one_line, shortened, tell
 from rlexp.launch.rank import Body, Interrupted, Job, RunFailed, check_devices, enter, stoppable
 from rlexp.launch.torchrun import run_as_rank
-from rlexp.logger import Summary, log_to
+from rlexp.logger import Summary
 from rlexp.settings import ConfigError
 
 log = logging.getLogger(__name__)
@@ -85,16 +85,15 @@ def _rank_main(job: Job, body: Body, index: int, port: int, pipe: multiprocessin
         MASTER_PORT=str(port),
         TORCHELASTIC_RUN_ID="rlexp",
     )
-    log_to(job.run_dir / "main.log")
     try:
-        with stoppable():
+        with logged(job.run_dir), stoppable():
             enter(job, body)
         pipe.send(None)
-    except Interrupted:
+    except Interrupted as error:
         sys.stdout.flush()
-        os._exit(0)
+        os._exit(128 + error.signum)
     except BaseException as error:
-        pipe.send((one_line(error), traceback.format_exc(), time.monotonic()))
+        pipe.send((one_line(error), shortened(traceback.format_exc(), LONGEST_TRACE), time.monotonic()))
         sys.stdout.flush()
         os._exit(1)
 
@@ -193,13 +192,11 @@ class _Ranks:
                 error, trace, when = self._reports[index].recv()
                 return _Failure((2 if LOST_PEER.search(error) else 1, when), index, f"rank {index}: {error}", trace)
         error = f"rank {index} ended with exit code {process.exitcode}"
-        if self._hung():
+        if process.exitcode - 128 in (signal.SIGINT, signal.SIGTERM):
+            error = f"rank {index} was stopped by {signal.Signals(process.exitcode - 128).name}"
+        elif hung(self._run_dir):
             error = f"rank {index} hung for fabric.timeout_seconds={self._timeout:g}; its stacks are in main.log"
         return _Failure((1, time.monotonic()), index, error, "")
-
-    def _hung(self) -> bool:
-        """Return whether a watch ran out: faulthandler's dump then ends the log."""
-        return "Timeout (" in (self._run_dir / "main.log").read_text(errors="replace")
 
     def _fail(self, failures: dict[int, _Failure]) -> None:
         """Log the first cause with its traceback and raise it as one line."""

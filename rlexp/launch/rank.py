@@ -86,9 +86,13 @@ class Rank:
         return torch.Generator(device).manual_seed(state)
 
     @contextlib.contextmanager
-    def watch(self) -> Iterator[None]:
-        """End this process where it takes longer than fabric.timeout_seconds, with all its stacks in the log."""
-        faulthandler.dump_traceback_later(self.config.fabric.timeout_seconds, file=self.log, exit=True)
+    def watch(self, together: bool = False) -> Iterator[None]:
+        """End this process where it takes longer than fabric.timeout_seconds, with all its stacks in the log.
+
+        What ranks do `together` may take a little longer, so that who waits for a rank that hangs outlives it.
+        """
+        seconds = self.config.fabric.timeout_seconds + (MARGIN_SECONDS / 2 if together and self.size > 1 else 0.0)
+        faulthandler.dump_traceback_later(seconds, file=self.log, exit=True)
         try:
             yield
         finally:

@@ -8,7 +8,7 @@ import time
 import traceback
 from typing import Any
 
-from rlexp.launch.cause import LOST_PEER, one_line, tell
+from rlexp.launch.cause import LONGEST_TRACE, LOST_PEER, hung, logged, one_line, shortened, tell
 from rlexp.launch.rank import Body, Interrupted, Job, Rank, RunFailed, enter, stoppable
 from rlexp.logger import Summary
 
@@ -32,10 +32,13 @@ def run_as_rank(job: Job, body: Body) -> dict[str, Any]:
     def told(rank: Rank) -> None:
         launched.append((rank, _local_processes(rank)))
         try:
-            body(rank)
+            with logged(rank.run_dir):
+                body(rank)
+            _wait_for_all(rank)
         except Exception as error:  # said before the process group falls apart and others find that they lost a peer
+            trace = shortened(traceback.format_exc(), LONGEST_TRACE)
             if not LOST_PEER.search(str(error)):
-                tell(rank.run_dir, f"rank {index}: {one_line(error)}", traceback.format_exc())
+                tell(rank.run_dir, f"rank {index}: {one_line(error)}", trace)
             raise
 
     try:
@@ -51,8 +54,11 @@ def run_as_rank(job: Job, body: Body) -> dict[str, Any]:
                 name = signal.Signals(error.signum).name
                 summary.change(state="interrupted", error=f"stopped by {name}", wall_seconds=time.monotonic() - begin)
             raise
+        run_dir = launched[0][0].run_dir if launched else job.run_dir
         message = f"rank {index}: {one_line(error)}" if dead is None else f"rank {dead} died"
-        tell(launched[0][0].run_dir if launched else job.run_dir, message)
+        if dead is not None and hung(run_dir):
+            message = f"rank {dead} hung for fabric.timeout_seconds={job.config.fabric.timeout_seconds:g}"
+        tell(run_dir, message)
         raise RunFailed(message) from error
     if index != 0:
         return {}
@@ -69,6 +75,14 @@ def _local_processes(rank: Rank) -> list[int]:
     ids = [torch.empty(1, dtype=torch.int64) for _ in range(rank.size)]
     torch.distributed.all_gather(ids, torch.tensor([os.getpid()]))
     return [int(value) for value in ids]
+
+
+def _wait_for_all(rank: Rank) -> None:
+    """Wait until every rank is done, so that until then one that is gone is one that died."""
+    import torch
+
+    if rank.size > 1:
+        torch.distributed.all_reduce(torch.ones(1))
 
 
 def _dead_rank(processes: list[int], seconds: float) -> int | None:

@@ -39,7 +39,7 @@ def run(rank: Rank, recorder: Recorder) -> ActorCritic:
             collected = time.perf_counter()
             if shared and isinstance(group, Group):
                 rollout = gather_rollouts(rollout, group)
-            with rank.watch():
+            with rank.watch(together=True):
                 metrics = learner.update(rollout, 1 - update / config.updates)
             done = time.perf_counter()
             episodes = gather_episodes(player.episodes, group)
@@ -55,12 +55,12 @@ def make_player(rank: Rank, policy: ActorCritic) -> Player:
     """Build this rank's environments, film the first of rank 0 if asked to, and the player that owns them."""
     config = rank.config
     folder = rank.run_dir / "videos" / "train" if config.capture_video and rank.index == 0 else None
-    envs = make_environments(config.env, config.env.num_envs, folder)
     generator = rank.generator("sampling", rank.index, rank.device)
     squash = config.env.action_bounds == "tanh"
-    return Player(
-        envs, rank.environment_seeds(), policy, config.algo.num_steps, generator, squash, rank.fabric.autocast
-    )
+    steps, autocast = config.algo.num_steps, rank.fabric.autocast
+    with rank.watch():
+        envs = make_environments(config.env, config.env.num_envs, folder)
+        return Player(envs, rank.environment_seeds(), policy, steps, generator, squash, autocast)
 
 
 def gather_episodes(episodes: list[Episode], group: Alone | Group) -> list[Episode]:

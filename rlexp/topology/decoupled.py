@@ -111,7 +111,7 @@ def _train(rank: Rank, group: Collective) -> ActorCritic:
     for update in range(config.updates):
         rollout = receive_rollout(like, PLAYER)
         begin = time.perf_counter()
-        with rank.watch():
+        with rank.watch(together=True):
             metrics = learner.update(rollout, 1 - update / config.updates)
         if group.rank == 0:
             send_update(policy, learner.weights, metrics, time.perf_counter() - begin, PLAYER)

@@ -71,6 +71,8 @@ class Command:
 def start(*arguments: str, cwd: Path, variables: Mapping[str, str] | None = None) -> Command:
     """Start the command with `arguments` in the new folder `cwd`."""
     cwd.mkdir(parents=True)
+    for name in ("out", "err"):
+        Path(f"{cwd}.{name}").touch()
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()

@@ -27,7 +27,7 @@ def trouble(what: str, *, at: int = 1, rank: int = -1, folder: Path | None = Non
 
 def under_way(phase: str, tmp_path: Path, *overrides: str) -> Command:
     """Start an endless run and return it when it is in the first rollout ('collect') or update ('update')."""
-    begun = tmp_path / "begun"
+    begun = tmp_path / "begun"  # each rank that steps leaves a file
     begun.mkdir()
     if phase == "collect":  # slow steps: a rollout of a minute
         words = [*trouble("slow", folder=begun), "algo.num_steps=1000"]
@@ -130,9 +130,7 @@ def test_an_environment_that_raises_at_once_is_told(tmp_path):
 
 
 def test_an_environment_process_that_raises_is_told_with_its_own_traceback(tmp_path):
-    code, command = done(
-        *trouble("raise", at=10, rank=1), *COUPLED, "env.vectorization=async", cwd=tmp_path / "cwd"
-    )
+    code, command = done(*trouble("raise", at=10, rank=1), *COUPLED, "env.vectorization=async", cwd=tmp_path / "cwd")
     assert_failed(command, code, f"rank 1: RuntimeError: {' '.join(MESSAGE.split())}")
     assert "in _befall" in (command.cwd / "RUN" / "main.log").read_text()
 
@@ -144,9 +142,7 @@ def test_an_endless_message_does_not_hold_up_the_end(devices, tmp_path):
     assert len(values["error"]) < 2000
 
 
-@pytest.mark.parametrize(
-    ("topology", "rank"), [("coupled", 1), ("decoupled", 0)], ids=["rank 1", "player"]
-)
+@pytest.mark.parametrize(("topology", "rank"), [("coupled", 1), ("decoupled", 0)], ids=["rank 1", "player"])
 def test_an_environment_that_hangs_is_told_with_its_rank_and_where_it_stands(topology, rank, tmp_path):
     begin = time.monotonic()
     words = [*trouble("hang", at=20, rank=rank), *TOPOLOGIES[topology], "fabric.timeout_seconds=1.5"]
@@ -161,16 +157,14 @@ def test_an_environment_that_hangs_is_told_with_its_rank_and_where_it_stands(top
 
 @pytest.mark.parametrize("what", ["hang", "stuck"])
 def test_an_environment_that_hangs_in_its_first_reset_is_told(what, tmp_path):
-    code, command = done(
-        *trouble(what, at=0, rank=1), *COUPLED, "fabric.timeout_seconds=1.5", cwd=tmp_path / "cwd"
-    )
+    code, command = done(*trouble(what, at=0, rank=1), *COUPLED, "fabric.timeout_seconds=1.5", cwd=tmp_path / "cwd")
     assert_failed(command, code, r"rank 1 hung for fabric\.timeout_seconds=1\.5; its stacks are in main\.log")
 
 
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 def test_an_environment_that_returns_another_shape_is_told(topology, tmp_path):
     code, command = done(*trouble("shape", at=20, rank=0), *TOPOLOGIES[topology], cwd=tmp_path / "cwd")
-    assert_failed(command, code, r"rank 0: ValueError: .*\b5\b.*")
+    assert_failed(command, code, "rank 0: ValueError: .*shape.*")
     assert "Traceback" in (command.cwd / "RUN" / "main.log").read_text()
 
 

@@ -16,8 +16,8 @@ class Trouble(CartPoleEnv):
     """From its `at`-th step in a process on, in rank `rank` (-1: in all), does what `what` says.
 
     none: nothing. raise: raises. shout: raises with a message of a megabyte. hang: sleeps. stuck: never gives control
-    back to Python. shape: returns another observation. exit: ends its process. kill: kills it. slow: notes in `folder` that
-    it has begun, and takes a while for each step. note: notes it and goes on.
+    back to Python. shape: returns another observation. exit: ends its process. kill: kills it. slow: takes a while for
+    each step.
 
     Args:
         what: the trouble.

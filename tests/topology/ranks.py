@@ -1,4 +1,4 @@
-"""How tests run real ranks: forked from this process, which has imported everything once, a fraction of a second each."""
+"""How tests run real ranks: forked from this process, which has imported everything once."""
 
 import contextlib
 import csv
@@ -121,5 +121,3 @@ def noted(run_dir: Path, *overrides: str, updates: int = 4) -> list[dict]:
     """Run small ranks that note what they do, and return the notes of each."""
     size = launched(run_dir, *overrides, updates=updates, body=noting)["world_size"]
     return [torch.load(run_dir / f"rank{index}.pt", weights_only=True) for index in range(int(str(size)))]
-
-

@@ -1,6 +1,7 @@
 """What several ranks do together: own data each, equal weights, averaged gradients, merged statistics, a lag of one."""
 
 import io
+import itertools
 import os
 
 import numpy as np
@@ -64,9 +65,8 @@ def test_two_coupled_ranks_act_differently(share, tmp_path):
 
 @pytest.mark.parametrize("overrides", [COUPLED, DECOUPLED], ids=["coupled", "decoupled"])
 def test_shared_data_are_the_same_on_every_trainer(overrides, tmp_path):
-    trainers = noted(
-        tmp_path / "run", *overrides, "topology.share_data=true", "env.max_episode_steps=5", *NORMALIZED
-    )[-2:]
+    limited = ("env.max_episode_steps=5", *NORMALIZED)
+    trainers = noted(tmp_path / "run", *overrides, "topology.share_data=true", *limited)[-2:]
     for one, other in zip(trainers[0]["rollouts"], trainers[1]["rollouts"], strict=True):
         assert one.keys() == other.keys()
         assert all(torch.equal(one[name], other[name]) for name in one)
@@ -101,8 +101,8 @@ def test_three_environments_over_two_trainers_are_whole_trajectories_of_one_and_
         (*COUPLED, "algo.target_kl=1e-4", "algo.update_epochs=5"),
     ],
     ids=[
-        "coupled", "shared", "odd batches", "decoupled", "decoupled shared", "overlap shared", "uneven", "uneven shared",
-        "early stop",
+        "coupled", "shared", "odd batches", "decoupled", "decoupled shared", "overlap shared", "uneven",
+        "uneven shared", "early stop",
     ],
 )  # fmt: skip
 def test_after_every_update_all_trainers_hold_equal_weights_and_tell_the_same(overrides, tmp_path):
@@ -114,7 +114,7 @@ def test_after_every_update_all_trainers_hold_equal_weights_and_tell_the_same(ov
     for name, value in ranks[0]["policy"].items():  # the player's too, statistics included
         assert all(torch.equal(rank["policy"][name], value) for rank in ranks), name
     learned = trainers[0]["learned"]
-    assert not any(torch.equal(one, other) for one, other in zip(learned, learned[1:], strict=False))
+    assert not any(torch.equal(one, other) for one, other in itertools.pairwise(learned))
 
 
 def test_ranks_begin_with_the_weights_that_one_rank_begins_with(tmp_path):
@@ -189,7 +189,7 @@ def hand_made_advantages(rollout, values: np.ndarray, final: np.ndarray, gamma: 
 
 
 def hand_made_gradient(index: int, overrides: tuple[str, ...]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the weights that a rank begins with and the gradient of PPO's loss on its first rollout, as flat vectors."""
+    """Return the weights that a rank begins with and the gradient of PPO's loss on its first rollout, both flat."""
     config = configured(*overrides, updates=1)
     torch.manual_seed(config.seed)
     spec = check_environment(config)

@@ -8,8 +8,8 @@ import rlexp.topology
 FOLDER = Path(rlexp.topology.__file__).parent
 FORBIDDEN_MODULES = ("rlexp.algos",)
 FORBIDDEN_NAMES = {
-    "gae", "discounted_return_sums", "loss", "losses", "returns", "backward", "clipped_surrogate", "value_loss", "PPO", "A2C",
-    "Adam", "advantages",
+    "gae", "discounted_return_sums", "loss", "losses", "returns", "backward", "clipped_surrogate", "value_loss", "PPO",
+    "A2C", "Adam", "advantages",
 }  # fmt: skip
 
 
