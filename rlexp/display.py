@@ -25,6 +25,7 @@ class Display:
         self._console = Console()
         self._printed = time.perf_counter()
         self._progress: Progress | None = None
+        self._gone = False
         if self._console.is_terminal:
             self._progress = Progress(
                 TextColumn("training"),
@@ -56,12 +57,17 @@ class Display:
         if now - self._printed < PLAIN_SECONDS and env_steps < self._total:
             return
         self._printed = now
+        if self._gone:
+            return
         left = (self._total - env_steps) / speed if speed > 0 else math.nan
-        print(
+        line = (
             f"{env_steps:>9,} / {self._total:,} steps  {speed:>8,.0f} steps/s  return {number(mean_return)}  "
-            f"length {number(length)}  {left:,.0f} s left",
-            flush=True,
+            f"length {number(length)}  {left:,.0f} s left"
         )
+        try:
+            print(line, flush=True)
+        except OSError:  # nobody reads any more (a closed pipe); the run goes on
+            self._gone = True
 
     def close(self) -> None:
         """Leave the terminal as it was found."""

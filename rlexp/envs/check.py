@@ -78,6 +78,8 @@ def _unknown(env_id: str, error: Exception) -> str:
     known = sorted(gymnasium.registry)
     base = name.partition("-v")[0].lower()
     versions = [known_id for known_id in known if known_id.partition("-v")[0].lower() == base]
+    if "/" in name and not any(known_id.startswith(name.partition("/")[0] + "/") for known_id in known):
+        return f"env.id={env_id} is not registered; gymnasium says: {' '.join(str(error).split())}"
     near = versions or difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if near:
         return f"env.id={env_id} is not registered; nearest: {', '.join(near)}"

@@ -34,10 +34,16 @@ def shortened(text: str, length: int) -> str:
     return f"{text[: length * 4 // 5]} [...] {text[-length // 5 :]}"
 
 
-def hung(run_dir: Path) -> bool:
-    """Return whether a watch ran out: faulthandler's dump then stands in the log."""
+def log_size(run_dir: Path) -> int:
+    """Return how many characters the log holds already, of an earlier run in the same directory."""
     path = run_dir / "main.log"
-    return path.is_file() and "Timeout (" in path.read_text(errors="replace")
+    return len(path.read_text(errors="replace")) if path.is_file() else 0
+
+
+def hung(run_dir: Path, start: int) -> bool:
+    """Return whether a watch ran out: faulthandler's dump then stands in the log after its character `start`."""
+    path = run_dir / "main.log"
+    return path.is_file() and "Timeout (" in path.read_text(errors="replace")[start:]
 
 
 @contextlib.contextmanager
@@ -64,10 +70,10 @@ def tell(run_dir: Path, error: str, trace: str = "") -> None:
         log.error("%s\n%s", error, trace)
     summary = Summary(run_dir)
     if summary.read().get("state", "running") == "running":
-        summary.change(state="failed", error=error, **_progress(run_dir))
+        summary.change(state="failed", error=error, **progress(run_dir))
 
 
-def _progress(run_dir: Path) -> dict[str, int]:
+def progress(run_dir: Path) -> dict[str, int]:
     """Return how far a run came, from its metrics: a rank that was killed could not say it."""
     path = run_dir / "metrics.csv"
     if not path.is_file():

@@ -21,7 +21,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Any
 
-from rlexp.launch.cause import LONGEST_TRACE, LOST_PEER, hung, logged, one_line, shortened, tell
+from rlexp.launch.cause import LONGEST_TRACE, LOST_PEER, hung, log_size, logged, one_line, progress, shortened, tell
 from rlexp.launch.rank import Body, Interrupted, Job, RunFailed, check_devices, enter, stoppable
 from rlexp.launch.torchrun import run_as_rank
 from rlexp.logger import Summary
@@ -33,6 +33,8 @@ GRACE_SECONDS = 1.0
 """Time in which the other ranks may still tell their side once one has failed."""
 STOP_SECONDS = 4.0
 """Time between asking a rank to stop and killing it."""
+FILM_SECONDS = 20.0
+"""The same while episodes are filmed: encoding a long one takes some seconds, and a film cut off cannot be played."""
 
 
 def run(job: Job, body: Body) -> dict[str, Any]:
@@ -61,7 +63,8 @@ def run(job: Job, body: Body) -> dict[str, Any]:
         raise
     except Interrupted as error:
         name = signal.Signals(error.signum).name
-        summary.change(state="interrupted", error=f"stopped by {name}", wall_seconds=time.monotonic() - begin)
+        done = {"wall_seconds": time.monotonic() - begin, **progress(job.run_dir)}
+        summary.change(state="interrupted", error=f"stopped by {name}", **done)
         raise
     summary.change(state="completed", wall_seconds=time.monotonic() - begin)
     return summary.read()
@@ -127,6 +130,8 @@ class _Ranks:
         _preload()
         port = _free_port()
         self._run_dir, self._timeout = job.run_dir, job.config.fabric.timeout_seconds
+        self._log_start = log_size(job.run_dir)
+        self._stop_seconds = FILM_SECONDS if job.config.capture_video else STOP_SECONDS
         self._signal = 0
         self._reports: list[multiprocessing.connection.Connection] = []
         self._processes = []
@@ -194,7 +199,7 @@ class _Ranks:
         error = f"rank {index} ended with exit code {process.exitcode}"
         if process.exitcode - 128 in (signal.SIGINT, signal.SIGTERM):
             error = f"rank {index} was stopped by {signal.Signals(process.exitcode - 128).name}"
-        elif hung(self._run_dir):
+        elif hung(self._run_dir, self._log_start):
             error = f"rank {index} hung for fabric.timeout_seconds={self._timeout:g}; its stacks are in main.log"
         return _Failure((1, time.monotonic()), index, error, "")
 
@@ -211,7 +216,7 @@ class _Ranks:
             if process.is_alive() and process.pid is not None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process.pid, signal.SIGTERM)
-        deadline = time.monotonic() + STOP_SECONDS
+        deadline = time.monotonic() + self._stop_seconds
         for process in started:
             process.join(max(0.0, deadline - time.monotonic()))
             assert process.pid is not None

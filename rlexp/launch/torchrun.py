@@ -8,7 +8,7 @@ import time
 import traceback
 from typing import Any
 
-from rlexp.launch.cause import LONGEST_TRACE, LOST_PEER, hung, logged, one_line, shortened, tell
+from rlexp.launch.cause import LONGEST_TRACE, LOST_PEER, hung, log_size, logged, one_line, shortened, tell
 from rlexp.launch.rank import Body, Interrupted, Job, Rank, RunFailed, enter, stoppable
 from rlexp.logger import Summary
 
@@ -24,6 +24,7 @@ def run_as_rank(job: Job, body: Body) -> dict[str, Any]:
         Interrupted: SIGINT or SIGTERM came, and not because torchrun stops the others of a dead rank.
     """
     index, begin = int(os.environ["RANK"]), time.monotonic()
+    log_start = log_size(job.run_dir)
     summary = Summary(job.run_dir)
     if index == 0:
         summary.start(job.config.world_size)
@@ -56,7 +57,7 @@ def run_as_rank(job: Job, body: Body) -> dict[str, Any]:
             raise
         run_dir = launched[0][0].run_dir if launched else job.run_dir
         message = f"rank {index}: {one_line(error)}" if dead is None else f"rank {dead} died"
-        if dead is not None and hung(run_dir):
+        if dead is not None and hung(run_dir, log_start):
             message = f"rank {dead} hung for fabric.timeout_seconds={job.config.fabric.timeout_seconds:g}"
         tell(run_dir, message)
         raise RunFailed(message) from error
