@@ -1,6 +1,6 @@
 """Many ranks: that every topology learns, and how fast it is; writes docs/distributed-results.md.
 
-usage: python -m benchmarks.distributed [--repeats 5] [--seeds 1 2 3] [--skip-learning] [--skip-speed]
+usage: python -m benchmarks.distributed [--repeats 5] [--seeds 1 2 3] [--skip-learning] [--skip-speed] [--compiled-only]
 
 Learning: experiment=cartpole in each topology, 20 greedy episodes after 100,000 steps. Speed: the settings of
 Lightning's Fabric PPO example (65,536 steps, 4 environments in all, 128 steps, minibatch 64, 10 epochs), the variants interleaved.
@@ -27,7 +27,6 @@ WARM_UP = 4
 
 THREE = ["topology=decoupled", "fabric.devices=3"]
 LEARNING: dict[str, list[str]] = {
-    "coupled, 1 rank": [],
     "coupled, 2 ranks": ["fabric.devices=2", "strategy=ddp"],
     "coupled, 2 ranks, share_data": ["fabric.devices=2", "topology.share_data=true"],
     "decoupled, 3 ranks": [*THREE, "algo.per_rank_batch_size=128"],
@@ -111,10 +110,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="*", default=[1, 2, 3])
     parser.add_argument("--skip-learning", action="store_true")
     parser.add_argument("--skip-speed", action="store_true")
+    parser.add_argument("--compiled-only", action="store_true", help="leave out the speed without compilation")
     arguments = parser.parse_args()
     parts = [f"# Many ranks: what was measured\n\nMade by `make distributed`. {described()}\n"]
     if not arguments.skip_speed:
-        rows = [*speed(arguments.repeats, compiled=False), *speed(arguments.repeats, compiled=True)]
+        rows = [] if arguments.compiled_only else speed(arguments.repeats, compiled=False)
+        rows += speed(arguments.repeats, compiled=True)
         parts.append(
             f"""## Speed
 
