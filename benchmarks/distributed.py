@@ -3,8 +3,8 @@
 usage: python -m benchmarks.distributed [--repeats 5] [--seeds 1 2 3] [--skip-learning] [--skip-speed] [--compiled-only]
 
 Learning: experiment=cartpole in each topology, 20 greedy episodes after 100,000 steps. Speed: the settings of
-Lightning's Fabric PPO example (65,536 steps, 4 environments in all, 128 steps, minibatch 64, 10 epochs), the variants interleaved.
-Every run is the user's own command.
+Lightning's Fabric PPO example (65,536 steps, 4 environments in all, 128 steps, minibatch 64, 10 epochs), the variants
+interleaved. Every run is the user's own command.
 """
 
 from __future__ import annotations
@@ -35,11 +35,22 @@ LEARNING: dict[str, list[str]] = {
     "coupled, 1 rank, bf16-mixed": ["fabric.precision=bf16-mixed"],
     "torchrun, 2 ranks": ["torchrun"],
 }
-EXAMPLE = (
-    "env=cartpole total_timesteps=65536 algo.num_steps=128 algo.per_rank_batch_size=64 algo.update_epochs=10 "
-    "algo.learning_rate=1e-3 algo.anneal_lr=false algo.ent_coef=0 algo.vf_coef=1 algo.clip_vloss=false "
-    "algo.normalize_advantages=false algo.activation_function=relu eval.episodes=0 checkpoint.every=0"
-).split()  # noqa: SIM905  # as a command line
+EXAMPLE = [
+    "env=cartpole",
+    "total_timesteps=65536",
+    "algo.num_steps=128",
+    "algo.per_rank_batch_size=64",
+    "algo.update_epochs=10",
+    "algo.learning_rate=1e-3",
+    "algo.anneal_lr=false",
+    "algo.ent_coef=0",
+    "algo.vf_coef=1",
+    "algo.clip_vloss=false",
+    "algo.normalize_advantages=false",
+    "algo.activation_function=relu",
+    "eval.episodes=0",
+    "checkpoint.every=0",
+]
 SPEED: dict[str, list[str]] = {
     "coupled, 1 rank, 4 environments": ["env.num_envs=4"],
     "coupled, 2 ranks, 2 environments each": ["env.num_envs=2", "fabric.devices=2", "strategy=ddp"],
@@ -120,9 +131,9 @@ def main() -> None:
             f"""## Speed
 
 The settings of Lightning's Fabric PPO example on CartPole-v1: 65,536 steps, 4 environments in all, rollouts of 128
-steps, minibatch 64, 10 epochs. Steps per second of the loop, logging included, the first {WARM_UP} updates (and with them
-the compilation) left out; medians of {arguments.repeats} runs, interleaved; the ratio is to one coupled rank, compiled or
-not alike.
+steps, minibatch 64, 10 epochs. Steps per second of the loop, logging included, the first {WARM_UP} updates left out, and
+with them the compilation; medians of {arguments.repeats} runs, interleaved; the ratio is to one coupled rank, compiled
+or not alike.
 
 | variant | compiled | steps/s | lowest to highest | ratio |
 |---|---|---|---|---|
