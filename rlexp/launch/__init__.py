@@ -1,6 +1,7 @@
 """Launching: Fabric, processes, threads, seeds of ranks, teardown. The only room that imports Lightning."""
 
 from rlexp.launch.processes import run
-from rlexp.launch.rank import Interrupted, Job, Rank, RunFailed
+from rlexp.launch.rank import Job, Rank, RunFailed
+from rlexp.launch.stopping import Interrupted
 
 __all__ = ["Interrupted", "Job", "Rank", "RunFailed", "run"]

@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlexp.launch.cause import LONGEST_TRACE, LOST_PEER, hung, log_size, logged, one_line, progress, shortened, tell
-from rlexp.launch.rank import Body, Interrupted, Job, RunFailed, check_devices, enter, stoppable
+from rlexp.launch.rank import Body, Job, RunFailed, check_devices, enter
+from rlexp.launch.stopping import Interrupted, stoppable
 from rlexp.launch.torchrun import run_as_rank
 from rlexp.logger import Summary
 from rlexp.settings import ConfigError

@@ -7,7 +7,6 @@ import faulthandler
 import logging
 import os
 import random
-import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,14 +25,6 @@ SMALL_LAYER = 256
 MARGIN_SECONDS = 10.0
 """Ranks wait this much longer for each other than a hang of one of them may last, so that its own stacks are told."""
 BACKENDS = "cpu:gloo,cuda:nccl"
-
-
-class Interrupted(BaseException):
-    """The run was asked to stop; `signum` is the signal (2: SIGINT, 15: SIGTERM)."""
-
-    def __init__(self, signum: int) -> None:
-        super().__init__(signum)
-        self.signum = signum
 
 
 class RunFailed(Exception):
@@ -97,23 +88,6 @@ class Rank:
             yield
         finally:
             faulthandler.cancel_dump_traceback_later()
-
-
-@contextlib.contextmanager
-def stoppable() -> Iterator[None]:
-    """Raise `Interrupted` where the program stands when SIGINT or SIGTERM comes; a second one is ignored."""
-
-    def stop(signum: int, frame: object) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
-        raise Interrupted(signum)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def enter(job: Job, body: Body) -> None:

@@ -9,7 +9,8 @@ import traceback
 from typing import Any
 
 from rlexp.launch.cause import LONGEST_TRACE, LOST_PEER, hung, log_size, logged, one_line, shortened, tell
-from rlexp.launch.rank import Body, Interrupted, Job, Rank, RunFailed, enter, stoppable
+from rlexp.launch.rank import Body, Job, Rank, RunFailed, enter
+from rlexp.launch.stopping import Interrupted, stoppable
 from rlexp.logger import Summary
 
 REAP_SECONDS = 1.0
