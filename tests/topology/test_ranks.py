@@ -1,8 +1,8 @@
 """What several ranks do together: own data each, equal weights, averaged gradients, merged statistics, a lag of one."""
 
-import io
 import itertools
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -199,7 +199,7 @@ def hand_made_gradient(index: int, overrides: tuple[str, ...]) -> tuple[torch.Te
         device = torch.device("cpu")
         autocast = torch.no_grad
 
-    rank = Rank(config, spec, None, Cpu, index, 2, io.StringIO())
+    rank = Rank(config, spec, None, Cpu, index, 2, sys.__stderr__)
     rollout = make_player(rank, policy).collect()
     algo = config.algo
     with torch.no_grad():
