@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rlexp.launch.stopping import Interrupted, stoppable
 from tests.commands import film, summary, wait_for
 from tests.launch.forked import Command, done, gone, processes_in, small, start
 from tests.launch.trouble import MESSAGE
@@ -221,6 +222,22 @@ def test_ranks_that_cannot_stop_are_killed_within_5_seconds(tmp_path):
     assert stop(command, "SIGTERM") == 143
     assert not processes_in(command.cwd)
     assert summary(command.cwd / "RUN")["state"] == "interrupted"
+
+
+def test_a_signal_that_comes_where_python_ignores_exceptions_stops_the_program_all_the_same():
+    class Dying:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+            for _ in range(1000):  # the handler raises here, and Python ignores it
+                pass
+
+    begin = time.monotonic()
+    with pytest.raises(Interrupted) as caught, stoppable():
+        Dying()
+        time.sleep(5)
+    assert caught.value.signum == signal.SIGTERM
+    assert time.monotonic() - begin < 1
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 def test_a_second_signal_does_not_tear_the_end(tmp_path):
