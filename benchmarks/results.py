@@ -100,8 +100,8 @@ are of one run (rl-baselines3-zoo: deterministic evaluation, ± over episodes), 
 sessions (SLM-Lab).
 
 The presets start from rl-baselines3-zoo or the Fabric example and were found in two to six tries each. Before these
-runs the chosen settings had been seen on one seed alone (Acrobot and LunarLander 1, Pendulum 2, MountainCar 11); settings
-that were turned down, on up to five of the seeds here. CartPole's is the zoo's own.
+runs the chosen settings had been seen on one seed alone (Acrobot and LunarLander 1, Pendulum 2, MountainCar 11);
+settings that were turned down, on up to five of the seeds here. CartPole's is the zoo's own.
 
 | task | steps | mean over seeds | each seed | target | reached | published | seconds a run |
 |---|---|---|---|---|---|---|---|
