@@ -26,7 +26,6 @@ from rlexp.launch.rank import Body, Job, RunFailed, check_devices, enter
 from rlexp.launch.stopping import Interrupted, stoppable
 from rlexp.launch.torchrun import run_as_rank
 from rlexp.logger import Summary
-from rlexp.settings import ConfigError
 
 log = logging.getLogger(__name__)
 
@@ -49,11 +48,6 @@ def run(job: Job, body: Body) -> dict[str, Any]:
     check_devices(job.config)
     if "TORCHELASTIC_RUN_ID" in os.environ:
         return run_as_rank(job, body)
-    if job.config.fabric.num_nodes > 1:
-        raise ConfigError(
-            f"fabric.num_nodes={job.config.fabric.num_nodes} needs a start by torchrun on each node: "
-            "torchrun --nnodes N --nproc-per-node M --rdzv-endpoint HOST:PORT -m rlexp.main ..."
-        )
     summary = Summary(job.run_dir)
     summary.start(job.config.world_size)
     begin = time.monotonic()

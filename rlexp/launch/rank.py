@@ -208,12 +208,17 @@ def _check_world(config: Config) -> int:
 
 
 def check_devices(config: Config) -> None:
-    """Check that the devices asked for are there, each rank that needs one having its own.
+    """Check that the devices asked for are there, each rank that needs one having its own, and a way to other nodes.
 
     Raises:
         ConfigError: they are not.
     """
     settings = config.fabric
+    if settings.num_nodes > 1 and "TORCHELASTIC_RUN_ID" not in os.environ:
+        raise ConfigError(
+            f"fabric.num_nodes={settings.num_nodes} needs a start by torchrun on each node: "
+            "torchrun --nnodes N --nproc-per-node M --rdzv-endpoint HOST:PORT -m rlexp.main ..."
+        )
     if settings.accelerator == "cpu":
         return
     import torch

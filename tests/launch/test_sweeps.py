@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from hydra.core.plugins import Plugins
+from omegaconf import OmegaConf
 
 from tests.commands import command, summary, wait_for
 from tests.launch.forked import Command, gone, processes_in, small, start
@@ -37,8 +38,9 @@ def assert_whole(cwd: Path) -> None:
     expected = list(itertools.product(("coupled", "decoupled"), (2, 3), (1, 2)))
     assert len(folders) == len(expected)
     for folder, (topology, devices, seed) in zip(folders, expected, strict=True):
+        overrides = OmegaConf.to_object(OmegaConf.load(folder / ".hydra" / "overrides.yaml"))
         for word in (f"topology={topology}", f"fabric.devices={devices}", f"seed={seed}"):
-            assert word in folder.name
+            assert word in overrides
         values = summary(folder)
         assert (values["state"], values["error"]) == ("completed", None)
         assert values["world_size"] == devices

@@ -42,11 +42,17 @@ def configured(*overrides: str, updates: int) -> Config:
     return config
 
 
-def launched(
-    run_dir: Path, *overrides: str, updates: int = 4, body: Callable[[Rank], None] = run_rank
-) -> dict[str, object]:
+def launched(run_dir: Path, *overrides: str, updates: int = 4, body: Callable[[Rank], None] = run_rank) -> dict:
     """Run `body`, by default a whole experiment, on the ranks of a small config; return the summary."""
-    config = configured(*overrides, updates=updates)
+    return _launched(run_dir, configured(*overrides, updates=updates), body)
+
+
+def launched_as(run_dir: Path, *overrides: str) -> dict:
+    """Run a whole experiment with no other settings than the overrides; return the summary."""
+    return _launched(run_dir, composed(*overrides), run_rank)
+
+
+def _launched(run_dir: Path, config: Config, body: Callable[[Rank], None]) -> dict:
     run_dir.mkdir(parents=True)
     return run(Job(config, check_environment(config), run_dir), body)
 
@@ -120,4 +126,4 @@ def noting(rank: Rank) -> None:
 def noted(run_dir: Path, *overrides: str, updates: int = 4) -> list[dict]:
     """Run small ranks that note what they do, and return the notes of each."""
     size = launched(run_dir, *overrides, updates=updates, body=noting)["world_size"]
-    return [torch.load(run_dir / f"rank{index}.pt", weights_only=True) for index in range(int(str(size)))]
+    return [torch.load(run_dir / f"rank{index}.pt", weights_only=True) for index in range(size)]
