@@ -57,7 +57,7 @@ class TopologyConfig:
 class FabricConfig:
     """What is handed to Lightning Fabric."""
 
-    accelerator: str = setting("cpu", "Device kind.", choices=("cpu", "cuda", "mps"))
+    accelerator: str = setting("cpu", "Device kind.", choices=("cpu", "cuda"))
     strategy: str = setting("auto", "How ranks train together.", choices=("auto", "ddp"))
     devices: int = setting(1, "Ranks on this node.", ge=1)
     num_nodes: int = setting(1, "Nodes.", ge=1)
@@ -132,6 +132,15 @@ class Config:
         if self.topology.share_data:
             return self.steps_per_update // self.trainers
         return self.algo.num_steps * (self.env.num_envs // self.trainers)
+
+    @property
+    def most_rows_per_trainer(self) -> int:
+        """Transitions that the trainer with the most of them learns from in one update."""
+        if self.topology.share_data:
+            return -(-self.steps_per_update // self.trainers)
+        if self.topology.name == "coupled":
+            return self.rows_per_trainer
+        return self.algo.num_steps * -(-self.env.num_envs // self.trainers)
 
 
 def conf_dir() -> Path:
@@ -225,6 +234,12 @@ def validate(config: Config) -> None:
             f"algo.per_rank_batch_size={batch} is larger than the {config.rows_per_trainer} transitions that a rank "
             f"gets of a rollout (env.num_envs={config.env.num_envs}, algo.num_steps={config.algo.num_steps}); "
             f"allowed: 1 to {config.rows_per_trainer}, or null for all of them"
+        )
+    most = config.most_rows_per_trainer
+    if batch is not None and -(-most // batch) > config.rows_per_trainer:
+        raise ConfigError(
+            f"algo.per_rank_batch_size={batch} makes {-(-most // batch)} minibatches of the {most} transitions of one "
+            f"rank, but another has only {config.rows_per_trainer}; give a larger algo.per_rank_batch_size"
         )
     last_seed = config.seed + config.players * config.env.num_envs
     if last_seed >= EVAL_SEED_START:

@@ -141,7 +141,7 @@ def _end_sweep() -> bool:
             key=lambda path: int(path.name.partition("-")[0]),
         )
         jobs = []
-        for folder in folders:
+        for folder in (path for path in folders if (path / ".hydra" / "overrides.yaml").is_file()):
             overrides = OmegaConf.to_container(OmegaConf.load(folder / ".hydra" / "overrides.yaml"))
             jobs.append((" ".join(map(str, overrides)), folder))  # type: ignore[arg-type]  # a list in a file of ours
         good = sweep_table(sweep_dir, jobs) and good

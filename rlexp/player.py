@@ -36,7 +36,7 @@ class Player:
         num_steps: T, steps per environment in a rollout.
         generator: draws the noise of sampling, on the policy's device.
         squash: whether real actions are squashed into their bounds by tanh instead of clipped.
-        autocast: the precision that learners compute log-probabilities in, so that the first ratio is 1.
+        autocast: the precision that learners compute log-probabilities in; those of the rollout are computed in it too.
     """
 
     def __init__(

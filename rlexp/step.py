@@ -62,8 +62,8 @@ def build_optimizer(config: Config, weights: nn.Parameter) -> torch.optim.Optimi
     """Return the optimizer that the config names, over one flat vector."""
     algo = config.algo
     options: dict[str, Any] = {"weight_decay": algo.weight_decay}
-    if algo.optimizer != "rmsprop":
-        options["fused"] = True
+    if algo.optimizer != "rmsprop":  # which has no fused form; and a fused step would unscale by itself
+        options["fused"] = config.fabric.precision != "16-mixed"
     if algo.optimizer != "sgd":
         options["eps"] = algo.optimizer_eps
     return OPTIMIZERS[algo.optimizer]([weights], lr=algo.learning_rate, **options)
@@ -123,7 +123,6 @@ class Stepper:
     def _backward(self, loss: Tensor) -> None:
         if self._scaled:
             self._fabric.backward(loss)
-            self._fabric.strategy.precision.unscale_gradients(self.optimizer)
         else:
             loss.backward()
 
@@ -152,6 +151,8 @@ class Stepper:
         """Average the gradient over ranks, clip it and step; return its norm before clipping, []."""
         if self._group.size > 1:
             self._group.mean_(self._gradient)
+        if self._scaled:  # after the mean, so that all ranks find the same overflow and skip the same step
+            self._fabric.strategy.precision.unscale_gradients(self.optimizer)
         norm: Tensor = torch.linalg.vector_norm(self._gradient)
         if self._algo.max_grad_norm > 0:
             self._gradient.mul_((self._algo.max_grad_norm / (norm + 1e-6)).clamp(max=1.0))

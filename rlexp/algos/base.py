@@ -70,6 +70,6 @@ class OnPolicy(ABC):
 
         Args:
             new: log-probabilities, entropies and values under the current weights, each [B].
-            batch: the minibatch; advantages are already normalised where the settings say so.
+            batch: the minibatch, its advantages normalised by the caller where the settings say so.
             clip_coef: the clip range now.
         """

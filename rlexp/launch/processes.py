@@ -48,11 +48,12 @@ def run(job: Job, body: Body) -> dict[str, Any]:
     check_devices(job.config)
     if "TORCHELASTIC_RUN_ID" in os.environ:
         return run_as_rank(job, body)
+    ranks = _Ranks(job, body)  # imports what ranks need, which takes seconds
     summary = Summary(job.run_dir)
     summary.start(job.config.world_size)
     begin = time.monotonic()
     try:
-        _Ranks(job, body).supervise()
+        ranks.supervise()
     except RunFailed:
         summary.change(wall_seconds=time.monotonic() - begin)
         raise

@@ -102,6 +102,7 @@ def enter(job: Job, body: Body) -> None:
     torch.backends.cudnn.deterministic = config.torch_deterministic
     # Deterministic algorithms also fill new memory, which costs time; every buffer here is written before it is read.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # set by a property
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic algorithms on CUDA need it
     fabric = _fabric(config)
     for name in ("lightning.fabric", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.WARNING)  # they announce each rank and each setting
@@ -223,16 +224,10 @@ def check_devices(config: Config) -> None:
         return
     import torch
 
-    if settings.accelerator == "mps":
-        if not torch.backends.mps.is_available():
-            raise ConfigError("accelerator=mps, but torch finds no Metal device; give accelerator=cpu")
-        if config.world_size > 1:
-            raise ConfigError(f"fabric.devices={settings.devices} with accelerator=mps; allowed: 1")
-        return
     found = torch.cuda.device_count()
     needed = settings.devices
     if config.topology.name == "decoupled" and config.topology.player_accelerator == "cpu":
-        needed -= 1
+        needed -= int(os.environ.get("GROUP_RANK", "0") == "0")  # the player's place, on the first node
     if found == 0:
         raise ConfigError("accelerator=cuda, but torch finds no CUDA device; give accelerator=cpu")
     if needed > found:

@@ -25,14 +25,13 @@ def run_as_rank(job: Job, body: Body) -> dict[str, Any]:
         Interrupted: SIGINT or SIGTERM came, and not because torchrun stops the others of a dead rank.
     """
     index, begin = int(os.environ["RANK"]), time.monotonic()
-    log_start = log_size(job.run_dir)
     summary = Summary(job.run_dir)
     if index == 0:
         summary.start(job.config.world_size)
-    launched: list[tuple[Rank, list[int]]] = []  # this rank, and the processes of all ranks
+    launched: list[tuple[Rank, list[int], int]] = []  # this rank, the processes of all ranks, where the log starts
 
     def told(rank: Rank) -> None:
-        launched.append((rank, _local_processes(rank)))
+        launched.append((rank, _local_processes(rank), log_size(rank.run_dir)))
         try:
             with logged(rank.run_dir):
                 body(rank)
@@ -58,9 +57,10 @@ def run_as_rank(job: Job, body: Body) -> dict[str, Any]:
             raise
         run_dir = launched[0][0].run_dir if launched else job.run_dir
         message = f"rank {index}: {one_line(error)}" if dead is None else f"rank {dead} died"
-        if dead is not None and hung(run_dir, log_start):
+        if dead is not None and hung(run_dir, launched[0][2]):
             message = f"rank {dead} hung for fabric.timeout_seconds={job.config.fabric.timeout_seconds:g}"
-        tell(run_dir, message)
+        if launched or index == 0:  # else the directory is not this rank's to write to
+            tell(run_dir, message)
         raise RunFailed(message) from error
     if index != 0:
         return {}

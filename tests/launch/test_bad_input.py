@@ -24,7 +24,7 @@ COMMANDS = {
     ),
     "strategy": (["strategy=fsdp"], "strategy=fsdp is not a choice; allowed: auto, ddp"),
     "strategy as a key": (["fabric.strategy=fsdp"], "fabric.strategy=fsdp is not a choice; allowed: auto, ddp"),
-    "accelerator": (["fabric.accelerator=tpu"], "fabric.accelerator=tpu is not a choice; allowed: cpu, cuda, mps"),
+    "accelerator": (["fabric.accelerator=tpu"], "fabric.accelerator=tpu is not a choice; allowed: cpu, cuda"),
     "topology": (["topology=central"], "topology=central is not a choice; allowed: coupled, decoupled"),
     "overlap": (
         ["topology=coupled", "topology.overlap=true", "fabric.devices=2"],
