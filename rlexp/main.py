@@ -77,6 +77,7 @@ def _run(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
     if surplus is not None:
         raise ConfigError(unknown_key(surplus))
     spec = check_environment(config)
+    launch.check_devices(config)
     if os.environ.get("RANK", "0") != "0":  # one of the ranks that torchrun started; rank 0 speaks for all
         return launch.run(Job(config, spec, run_dir), run_rank)
     _save_composed(composed, run_dir)

@@ -63,12 +63,7 @@ if not torch.cuda.is_available():
     )
 
 
-LATE = pytest.mark.xfail(reason="rlexp.main asks launch.check_devices only once it has written RUN/.hydra")
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=LATE) if name in ("nodes", "no CUDA") else name for name in COMMANDS]
-)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_it_is_said_in_one_line_and_leaves_nothing_behind(name, tmp_path):
     overrides, message = COMMANDS[name]
     code, command = done(*overrides, cwd=tmp_path / "cwd")
