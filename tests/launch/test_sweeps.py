@@ -30,12 +30,12 @@ def jobs(cwd: Path) -> list[Path]:
     return sorted(folders, key=lambda path: int(path.name.partition("-")[0]))
 
 
-def assert_whole(cwd: Path) -> None:
-    """Require eight completed jobs, each as its name says, and nothing beside them."""
+def assert_whole(cwd: Path, seeds: tuple[int, ...] = (1, 2)) -> None:
+    """Require a completed job of each kind, each as its overrides say, and nothing beside them."""
     assert [path.name for path in cwd.iterdir()] == ["SWEEP"]
     assert {path.name for path in (cwd / "SWEEP").iterdir() if path.is_file()} <= {"multirun.yaml"}
     folders = jobs(cwd)
-    expected = list(itertools.product(("coupled", "decoupled"), (2, 3), (1, 2)))
+    expected = list(itertools.product(("coupled", "decoupled"), (2, 3), seeds))
     assert len(folders) == len(expected)
     for folder, (topology, devices, seed) in zip(folders, expected, strict=True):
         overrides = OmegaConf.to_object(OmegaConf.load(folder / ".hydra" / "overrides.yaml"))
@@ -121,10 +121,10 @@ def test_jobs_in_parallel_by_joblib_are_the_same_as_in_sequence(in_sequence, tmp
     """The real command: joblib starts Python anew."""
     cwd = tmp_path / "cwd"
     cwd.mkdir()
-    done = command(*words(*AXES), "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", cwd=cwd)
+    done = command(*words(*AXES[:2], "seed=2"), "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", cwd=cwd)
     assert done.returncode == 0, done.stderr
-    assert_whole(cwd)
-    for one, other in zip(jobs(in_sequence.cwd), jobs(cwd), strict=True):
+    assert_whole(cwd, seeds=(2,))
+    for one, other in zip(jobs(in_sequence.cwd)[1::2], jobs(cwd), strict=True):
         first, second = policy_of(one), policy_of(other)
         assert all(first[name].equal(second[name]) for name in first), one.name
     assert gone(cwd, 10)  # loky's own helper goes a moment after

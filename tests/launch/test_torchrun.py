@@ -106,7 +106,7 @@ def test_two_nodes_on_loopback_are_one_run_in_one_directory(torchrun, tmp_path):
     assert summary(nodes[0].cwd / "RUN")["state"] == "completed"
     assert not list(nodes[1].cwd.iterdir())
     plain = start(*small("topology=coupled", "fabric.devices=2"), cwd=tmp_path / "plain")
-    assert plain.wait() == 0
+    assert plain.wait() == 0, plain.stderr
     first, second = policy_of(plain.cwd / "RUN"), policy_of(nodes[0].cwd / "RUN")
     assert all(first[name].equal(second[name]) for name in first)
 
@@ -163,17 +163,14 @@ def assert_failed(run: Torchrun, message: str, begin: float) -> None:
 slow = pytest.mark.slow
 
 
+@slow
 @pytest.mark.parametrize(
     ("topology", "phase", "rank"),
     [
-        ("coupled", "update", 0),
-        pytest.param("coupled", "collect", 0, marks=slow),
-        pytest.param("coupled", "collect", 1, marks=slow),
-        pytest.param("coupled", "update", 1, marks=slow),
-        pytest.param("decoupled", "collect", 0, marks=slow),
-        pytest.param("decoupled", "collect", 1, marks=slow),
-        pytest.param("decoupled", "update", 0, marks=slow),
-        pytest.param("decoupled", "update", 1, marks=slow),
+        (topology, phase, rank)
+        for topology in ("coupled", "decoupled")
+        for phase in ("collect", "update")
+        for rank in (0, 1)
     ],
 )
 def test_a_killed_rank_ends_the_run_and_is_named(topology, phase, rank, torchrun, tmp_path):
