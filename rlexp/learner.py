@@ -60,7 +60,7 @@ class Learner:
         rollout = Rollout(*(getattr(rollout, field.name).to(self._device) for field in fields(rollout)))
         algo = self._algo
         learning_rate = algo.learning_rate * (fraction_left if algo.anneal_lr else 1.0)
-        self._stepper.optimizer.param_groups[0]["lr"] = learning_rate
+        self._stepper.learning_rate(learning_rate)
         clip_coef = torch.tensor(algo.clip_coef_at(fraction_left), device=self._device)
         batch = self._targets(rollout)
         steps: list[Tensor] = []

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rlexp.envs import VectorEnvironment
 from rlexp.envs.vector import environment_actions
-from rlexp.models import ActorCritic
+from rlexp.models import ActorCritic, sampler
 from rlexp.types import Episode, Rollout
 
 ROWS_AT_ONCE = 16_384
@@ -70,14 +70,12 @@ class Player:
         rewards = np.empty((steps, count))
         terminated, truncated = np.empty((steps, count), np.bool_), np.empty((steps, count), np.bool_)
         final_obs: list[np.ndarray] = []
-        noise = distribution.noise((steps, count), self._generator).unbind(0)
+        sample = sampler(self._policy, distribution.noise((steps, count), self._generator))
         rows, action_rows = obs.numpy(), actions.numpy()
-        act, on_cpu = self._policy.actor(), self._device.type == "cpu"
         with torch.inference_mode():
-            for step, (seen, action) in enumerate(zip(obs[:-1].unbind(0), actions.unbind(0), strict=True)):
-                params = act(seen if on_cpu else seen.to(self._device))
-                action.copy_(distribution.sample(params, noise[step]))
-                taken = environment_actions(action_rows[step], self._envs.spec, self._squash)
+            for step in range(steps):
+                action_rows[step] = sampled = sample(step, rows[step])
+                taken = environment_actions(sampled, self._envs.spec, self._squash)
                 result = self._envs.step(taken, rows[step + 1])
                 rewards[step], terminated[step], truncated[step] = result.rewards, result.terminated, result.truncated
                 if result.final_obs:

@@ -1,18 +1,15 @@
-"""One optimizer step, eager or compiled: the one place where weights change."""
+"""One optimizer step, eager or compiled (see `rlexp.compiled`): the one place where weights change."""
 
 from __future__ import annotations
 
-import logging
-import os
-import shutil
 from collections.abc import Callable
-from functools import partial
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad
 
+from rlexp.compiled import CompiledStep, compiler_found, padded_sizes
 from rlexp.types import Batch, Collective
 
 if TYPE_CHECKING:
@@ -22,22 +19,14 @@ if TYPE_CHECKING:
     from rlexp.config import Config
     from rlexp.models import ActorCritic
 
-log = logging.getLogger(__name__)
-
 TERMS = ("policy_loss", "value_loss", "entropy_loss", "approx_kl", "clip_fraction", "grad_norm")
 """What one step reports, in the order of `LossTerms` without its first, then the gradient norm."""
-ALIGNMENT = 16  # elements: 64 bytes of float32, a cache line
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
     "rmsprop": torch.optim.RMSprop,
     "sgd": torch.optim.SGD,
 }
-
-
-def padded_sizes(module: nn.Module) -> list[int]:
-    """Return the room of each parameter in the flat vector: its elements, rounded up to 64 bytes of float32."""
-    return [-(-parameter.numel() // ALIGNMENT) * ALIGNMENT for parameter in module.parameters()]
 
 
 def flatten_parameters(module: nn.Module) -> nn.Parameter:
@@ -85,7 +74,16 @@ class Stepper:
         self.optimizer = build_optimizer(config, self.weights)
         self._scaled = config.fabric.precision == "16-mixed"
         self._stepped: Any = fabric.setup_optimizers(self.optimizer) if self._scaled else self.optimizer
-        self._compiled = self._compile() if config.compile and compiler_found() else None
+        self._autocast = nullcontext if config.fabric.precision == "32-true" else fabric.autocast  # not free
+        self._compiled = None
+        if config.compile and compiler_found():
+            self._compiled = CompiledStep(config.algo, policy, self._loss, self.weights, self.optimizer, group)
+
+    def learning_rate(self, value: float) -> None:
+        """Set the learning rate of the steps that follow."""
+        self.optimizer.param_groups[0]["lr"] = value
+        if self._compiled is not None:
+            self._compiled.learning_rate.fill_(value)
 
     def take(self, batch: Batch, clip_coef: Tensor) -> Tensor:
         """Step once; return the terms of the loss and the gradient norm before clipping, [6] in the order of TERMS.
@@ -95,15 +93,13 @@ class Stepper:
             clip_coef: the clip range now, [].
         """
         if self._compiled is not None:
-            with self._fabric.autocast():
-                gradient, terms = self._compiled(self.weights.detach(), batch, clip_coef)
-            self._gradient.copy_(gradient)
-        else:
-            self._gradient.zero_()
-            with self._fabric.autocast():
-                result = self._loss(self._policy, batch, clip_coef)
-            self._backward(result.loss)
-            terms = torch.stack([term.detach() for term in result[1:]])
+            with self._autocast():
+                return self._compiled.take(batch, clip_coef)
+        self._gradient.zero_()
+        with self._autocast():
+            result = self._loss(self._policy, batch, clip_coef)
+        self._backward(result.loss)
+        terms = torch.stack([term.detach() for term in result[1:]])
         return torch.cat([terms, self._descend().view(1)])
 
     @property
@@ -126,27 +122,6 @@ class Stepper:
         else:
             loss.backward()
 
-    def _compile(self) -> Callable[[Tensor, Batch, Tensor], tuple[Tensor, Tensor]]:
-        """Return a compiled function from weights, minibatch and clip range to flat gradient and terms."""
-        from torch._inductor import config as inductor
-
-        inductor.compile_threads = 1  # a pool of compiler processes would outlive a forked rank
-        parameters = dict(self._policy.named_parameters())
-        shapes = [parameter.shape for parameter in parameters.values()]
-        sizes = padded_sizes(self._policy)
-
-        def loss(weights: Tensor, batch: Batch, clip_coef: Tensor) -> tuple[Tensor, Tensor]:
-            pieces = zip(weights.split(sizes), shapes, strict=True)
-            views = [piece[: shape.numel()].view(shape) for piece, shape in pieces]
-            named = dict(zip(parameters, views, strict=True))
-            # A shared torso is one module under two names: nothing is left to tie, and tying does not compile.
-            evaluate = partial(functional_call, self._policy, named, tie_weights=False)
-            result = self._loss(lambda *rows: evaluate(rows), batch, clip_coef)
-            return result.loss, torch.stack([term.detach() for term in result[1:]])
-
-        compiled: Any = torch.compile(grad(loss, has_aux=True))
-        return compiled  # type: ignore[no-any-return]  # torch.compile keeps the signature
-
     def _descend(self) -> Tensor:
         """Average the gradient over ranks, clip it and step; return its norm before clipping, []."""
         if self._group.size > 1:
@@ -158,12 +133,3 @@ class Stepper:
             self._gradient.mul_((self._algo.max_grad_norm / (norm + 1e-6)).clamp(max=1.0))
         self._stepped.step()
         return norm
-
-
-def compiler_found() -> bool:
-    """Return whether there is a C++ compiler for torch.compile; warn once where there is none."""
-    names = [os.environ["CXX"]] if "CXX" in os.environ else ["g++", "clang++", "c++"]
-    if any(shutil.which(name) for name in names):
-        return True
-    log.warning("compile=true needs a C++ compiler (%s not found); going on without", ", ".join(names))
-    return False

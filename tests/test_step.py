@@ -1,8 +1,9 @@
 import pytest
 import torch
 
+from rlexp.compiled import compiler_found
 from rlexp.models import build_policy
-from rlexp.step import compiler_found, flatten_parameters
+from rlexp.step import flatten_parameters
 from tests.helpers import agent, composed, learner, state_of
 
 # One vector of parameters

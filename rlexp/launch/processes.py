@@ -19,13 +19,16 @@ import sys
 import time
 import traceback
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlexp.launch.cause import LONGEST_TRACE, LOST_PEER, hung, log_size, logged, one_line, progress, shortened, tell
-from rlexp.launch.rank import Body, Job, RunFailed, check_devices, enter
+from rlexp.launch.rank import MARGIN_SECONDS, Body, Job, RunFailed, check_devices, enter
 from rlexp.launch.stopping import Interrupted, stoppable
 from rlexp.launch.torchrun import run_as_rank
 from rlexp.logger import Summary
+
+if TYPE_CHECKING:
+    from rlexp.launch.board import Board
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +72,9 @@ def run(job: Job, body: Body) -> dict[str, Any]:
 # In a rank
 
 
-def _rank_main(job: Job, body: Body, index: int, port: int, pipe: multiprocessing.connection.Connection) -> None:
+def _rank_main(
+    job: Job, body: Body, board: Board | None, index: int, port: int, pipe: multiprocessing.connection.Connection
+) -> None:
     """Be rank `index`: the whole life of a child process."""
     os.setsid()  # a process group of its own, so that the parent can end it with all that it started
     _die_with_parent()
@@ -86,7 +91,7 @@ def _rank_main(job: Job, body: Body, index: int, port: int, pipe: multiprocessin
     )
     try:
         with logged(job.run_dir), stoppable():
-            enter(job, body)
+            enter(job, body, board)
         pipe.send(None)
     except Interrupted as error:
         sys.stdout.flush()
@@ -124,16 +129,19 @@ class _Ranks:
         method = "fork" if sys.platform == "linux" and on_cpu else "spawn"
         context: Any = multiprocessing.get_context(method)
         _preload()
-        port = _free_port()
+        port, count = _free_port(), job.config.fabric.devices
+        board = _board(context, count, job.config.fabric.timeout_seconds) if method == "fork" and count > 1 else None
         self._run_dir, self._timeout = job.run_dir, job.config.fabric.timeout_seconds
         self._log_start = log_size(job.run_dir)
         self._stop_seconds = FILM_SECONDS if job.config.capture_video else STOP_SECONDS
         self._signal = 0
         self._reports: list[multiprocessing.connection.Connection] = []
         self._processes = []
-        for index in range(job.config.fabric.devices):
+        for index in range(count):
             receiver, sender = context.Pipe(duplex=False)
-            process = context.Process(target=_rank_main, args=(job, body, index, port, sender), name=f"rank-{index}")
+            process = context.Process(
+                target=_rank_main, args=(job, body, board, index, port, sender), name=f"rank-{index}"
+            )
             self._reports.append(receiver)
             self._processes.append((process, sender))
 
@@ -225,6 +233,12 @@ def _preload() -> None:
     """Import what ranks need, once: forked ranks then start in a moment, in a sweep each job again."""
     import lightning.fabric  # noqa: F401
     import torch  # noqa: F401
+
+
+def _board(context: Any, ranks: int, timeout: float) -> Board:
+    from rlexp.launch.board import Board  # imports torch
+
+    return Board(context, ranks, timeout + MARGIN_SECONDS)
 
 
 def _free_port() -> int:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import torch
     from lightning.fabric import Fabric
 
+    from rlexp.launch.board import Board
+
 SMALL_LAYER = 256
 MARGIN_SECONDS = 10.0
 """Ranks wait this much longer for each other than a hang of one of them may last, so that its own stacks are told."""
@@ -55,6 +57,7 @@ class Rank:
     index: int
     size: int
     log: TextIO
+    board: Board | None = None
 
     @property
     def device(self) -> torch.device:
@@ -90,8 +93,14 @@ class Rank:
             faulthandler.cancel_dump_traceback_later()
 
 
-def enter(job: Job, body: Body) -> None:
-    """Set up this process as the rank that its environment variables name, and run `body`."""
+def enter(job: Job, body: Body, board: Board | None = None) -> None:
+    """Set up this process as the rank that its environment variables name, and run `body`.
+
+    Args:
+        job: what to run.
+        body: what this rank does.
+        board: memory shared with the other ranks; None where there is none.
+    """
     import numpy as np
     import torch
 
@@ -115,7 +124,7 @@ def enter(job: Job, body: Body) -> None:
         torch.manual_seed(config.seed)  # equal on all ranks: the initial weights come from it
         run_dir = _directory_of_rank_0(job.run_dir) if size > 1 else job.run_dir
         with (run_dir / "main.log" if run_dir.is_dir() else Path(os.devnull)).open("a") as log:
-            body(Rank(config, job.spec, run_dir, fabric, index, size, log))
+            body(Rank(config, job.spec, run_dir, fabric, index, size, log, board))
     finally:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()

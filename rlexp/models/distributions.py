@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax, softplus
 
 from rlexp.types import ActionSpec
+
+Array = np.ndarray[Any, Any]
 
 # Nodes and weights of 8-point Gauss-Hermite quadrature for expectations under N(0, 1) (Abramowitz & Stegun, 25.4.46).
 _HERMITE = (
@@ -46,6 +50,11 @@ class Distribution(ABC):
     @abstractmethod
     def sample(self, params: Tensor, noise: Tensor) -> Tensor:
         """Return actions, [B] or [B, A], from parameters [B, P] and noise [B, num_outputs]."""
+
+    def sample_array(self, params: Array, noise: Array) -> Array:
+        """Return `sample` of numpy arrays."""
+        actions: Array = self.sample(torch.from_numpy(params), torch.from_numpy(noise)).numpy()
+        return actions
 
     @abstractmethod
     def mode(self, params: Tensor) -> Tensor:
@@ -84,6 +93,11 @@ class Categorical(Distribution):
     def sample(self, params: Tensor, noise: Tensor) -> Tensor:
         """Sample by the Gumbel-max trick (arXiv:1411.0030)."""
         return (params + noise).argmax(-1)
+
+    def sample_array(self, params: Array, noise: Array) -> Array:
+        """Return `sample` of numpy arrays; numpy's argmax is ten times as fast on a few rows."""
+        actions: Array = (params + noise).argmax(-1)
+        return actions
 
     def mode(self, params: Tensor) -> Tensor:
         """Return the option of the largest logit."""

@@ -118,16 +118,13 @@ class Torso(nn.Module):
         if images:
             maps = [network(image) for network, image in zip(self.convolutions, images, strict=True)]
             vector = torch.cat([vector, *maps], -1)
-        for layer in self._linears():
+        for layer in self.linears():
             vector = self.activation(functional.linear(vector, layer.weight, layer.bias))  # skips Module.__call__
         return vector
 
-    def _linears(self) -> list[nn.Linear]:
+    def linears(self) -> list[nn.Linear]:
+        """Return the fully connected layers, in order."""
         return list(self.layers)  # type: ignore[arg-type]  # nothing else is appended to it
-
-    def small_batch_layers(self) -> list[tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]]:
-        """Return weight [in, out], bias and activation of each fully connected layer."""
-        return [(*transposed(layer), self.activation) for layer in self._linears()]
 
 
 def transposed(layer: nn.Linear) -> tuple[Tensor, Tensor]:

@@ -68,6 +68,10 @@ class ActorCritic(nn.Module):
         """Return the parameters of the action distribution, [B, P], for rows [B, D]."""
         return self._params(self.actor_torso(*self.preprocessor(obs)))
 
+    def actor_layers(self) -> list[tuple[Tensor, Tensor]]:
+        """Return copies of weight [in, out] and bias of the actor's fully connected layers, the head last."""
+        return [transposed(layer) for layer in (*self.actor_torso.linears(), self.actor_head)]
+
     def actor(self) -> Callable[[Tensor], Tensor]:
         """Return `act` for the weights of this moment, to be called many times on few rows.
 
@@ -76,14 +80,14 @@ class ActorCritic(nn.Module):
         """
         if self.actor_torso.convolutions:
             return self.act
-        hidden = self.actor_torso.small_batch_layers()
-        weight, bias = transposed(self.actor_head)
+        *hidden, (weight, bias) = self.actor_layers()
         log_std = None if self.log_std is None else self.log_std.detach()
         preprocess = None if self.preprocessor.identity else self.preprocessor
+        activation = self.actor_torso.activation
 
         def act(rows: Tensor) -> Tensor:
             features = rows if preprocess is None else preprocess(rows)[0]
-            for layer_weight, layer_bias, activation in hidden:
+            for layer_weight, layer_bias in hidden:
                 features = activation(torch.addmm(layer_bias, features, layer_weight))
             outputs = torch.addmm(bias, features, weight)
             return outputs if log_std is None else torch.cat([outputs, log_std.expand_as(outputs)], -1)

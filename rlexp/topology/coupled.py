@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def run(rank: Rank, recorder: Recorder) -> ActorCritic:
     """Collect and learn until the updates are done; return the trained policy."""
     config = rank.config
-    group = Group() if rank.size > 1 else Alone()
+    group = Group(board=rank.board) if rank.size > 1 else Alone()
     policy = build_policy(config, rank.spec).to(rank.device)
     shared = config.topology.share_data
     envs = config.env.num_envs * (rank.size if shared else 1)

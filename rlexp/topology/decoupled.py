@@ -30,6 +30,7 @@ from rlexp.topology.transport import (
     send_rollouts,
     send_state,
     send_update,
+    wait_for,
 )
 from rlexp.types import Episode, UpdateReport
 
@@ -48,7 +49,7 @@ def run(rank: Rank, recorder: Recorder) -> ActorCritic:
     trainers = dist.new_group(list(range(FIRST_TRAINER, rank.size)))  # every rank must make this call
     if rank.index == PLAYER:
         return _play(rank, recorder)
-    return _train(rank, Group(trainers) if rank.size > 2 else Alone())
+    return _train(rank, Group(FIRST_TRAINER, trainers, rank.board) if rank.size > 2 else Alone())
 
 
 def shards(config: Config) -> list[tuple[int, int]]:
@@ -85,9 +86,10 @@ def _play(rank: Rank, recorder: Recorder) -> ActorCritic:
             with rank.watch():
                 rollout = player.collect()
             seconds = time.perf_counter() - begin
-            if waiting:
+            sent = send_rollouts([part(rollout, *bounds) for bounds in parts], ranks)
+            if waiting:  # trainers find the next rollout there while what they made of the last one is recorded
                 take_over()
-            send_rollouts([part(rollout, *bounds) for bounds in parts], ranks)
+            wait_for(sent)
             waiting.append((player.episodes, seconds))
             if len(waiting) > lag:
                 take_over()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
@@ -12,6 +12,9 @@ from torch import Tensor, nn
 
 from rlexp.models import ActorCritic
 from rlexp.types import Metrics, Rollout
+
+if TYPE_CHECKING:
+    from rlexp.launch.board import Board
 
 
 class Alone:
@@ -29,26 +32,38 @@ class Alone:
 
 
 class Group:
-    """The ranks of a torch process group; `group` None is the world.
+    """Ranks that follow one another in the world, from `first` to the last, and the ways that they talk.
 
-    Means are taken from gathered values in the order of ranks, so that every rank computes the same bits; with gloo
-    this is also faster than its all-reduce for the sizes at hand.
+    Means are taken from gathered values in the order of ranks, so that every rank computes the same bits by either
+    way; with gloo this is also faster than its all-reduce for the sizes at hand.
+
+    Args:
+        first: the first rank of the group.
+        group: their torch process group; None is the world.
+        board: memory that they share; None where they share none.
     """
 
-    def __init__(self, group: dist.ProcessGroup | None = None) -> None:
-        self._group = group
+    def __init__(self, first: int = 0, group: dist.ProcessGroup | None = None, board: Board | None = None) -> None:
+        self._group, self._board = group, board
         self.rank = dist.get_rank(group)
         self.size = dist.get_world_size(group)
+        self._members = range(first, first + self.size)
 
     def mean_(self, tensor: Tensor) -> None:
         """Replace `tensor` by its mean over the ranks."""
-        tensor.copy_(self.gather(tensor).mean(0))
+        tensor.copy_(self._gather(tensor).mean(0).view(tensor.shape))
 
     def gather(self, tensor: Tensor) -> Tensor:
         """Return the tensors of all ranks, equal in shape, stacked in the order of ranks: [size, *]."""
+        return self._gather(tensor).clone().view(self.size, *tensor.shape)
+
+    def _gather(self, tensor: Tensor) -> Tensor:
+        """Return the tensors of all ranks, [size, numel]; the next but one call may overwrite them."""
+        if self._board is not None and self._board.fits(tensor):
+            return self._board.exchange(tensor, self._members[self.rank], self._members)
         out = tensor.new_empty((self.size, tensor.numel()))
         dist.all_gather(list(out.unbind(0)), tensor.contiguous().view(-1), group=self._group)
-        return out.view(self.size, *tensor.shape)
+        return out
 
 
 def to_bytes(rollout: Rollout) -> Tensor:
@@ -133,15 +148,28 @@ def blank_rollout(policy: ActorCritic, steps: int, envs: int, width: int, dtype:
     )
 
 
-def send_rollouts(rollouts: list[Rollout], ranks: list[int]) -> None:
+Sent = list[tuple[dist.Work, Tensor]]
+"""Messages under way, each with its memory, which must stay until it has arrived."""
+
+
+def send_rollouts(rollouts: list[Rollout], ranks: list[int]) -> Sent:
     """Send one rollout to each rank: a message of all fixed fields, and one of final observations if there are any."""
     messages = []
     for rollout, rank in zip(rollouts, ranks, strict=True):
         messages.append((to_bytes(rollout), rank))
         if rollout.final_obs.shape[0] > 0:
             messages.append((rollout.final_obs.contiguous(), rank))
-    for work in [dist.isend(message, rank) for message, rank in messages]:
+    sent = []
+    for message, rank in messages:
+        work = dist.isend(message, rank)
         assert work is not None
+        sent.append((work, message))
+    return sent
+
+
+def wait_for(sent: Sent) -> None:
+    """Wait until messages have arrived."""
+    for work, _ in sent:
         work.wait()
 
 

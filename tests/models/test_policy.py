@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from rlexp.models import ActorCritic, build_policy
+from rlexp.models import ActorCritic, build_policy, sampler
 from rlexp.models.encoders import ACTIVATIONS, Preprocessor
 from rlexp.models.normalizer import moments_of
 from rlexp.types import ActionSpec, ImageSpec, ObservationSpec, SpaceSpec
@@ -70,6 +70,24 @@ def test_the_fast_actor_equals_act(action, squash, activation, normalize):
         policy.preprocessor.normalizer.merge(moments_of(3 * rows + 1).unsqueeze(0))
     with torch.no_grad():
         torch.testing.assert_close(policy.actor()(rows), policy.act(rows), atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("action", "squash"), [("discrete", False), ("multidiscrete", False), ("box", False), ("box", True)]
+)
+@pytest.mark.parametrize("activation", ["tanh", "relu", "elu"])
+@pytest.mark.parametrize("observation", [VECTOR, VECTOR_AND_CHOICES, IMAGE], ids=["vector", "choices", "image"])
+def test_the_sampler_samples_what_the_distribution_does(action, squash, activation, observation):
+    """By numpy for small networks of tanh or relu, in torch for others: 4 rows are few, 40,000 are many."""
+    policy = perturb(build(observation, action=action, squash=squash, activation=activation, normalize=True))
+    few = rows_of(observation)
+    for rows in (few, few.repeat(10_000, 1)) if observation is VECTOR else (few,):
+        noise = policy.distribution.noise((2, rows.shape[0]), torch.Generator().manual_seed(3))
+        with torch.no_grad():
+            sample = sampler(policy, noise)
+            for step in range(2):
+                expected = policy.distribution.sample(policy.act(rows), noise[step])
+                torch.testing.assert_close(torch.from_numpy(sample(step, rows.numpy())), expected)
 
 
 @pytest.mark.parametrize("observation", [VECTOR_AND_CHOICES, MIXED, IMAGE], ids=["choices", "mixed", "image"])

@@ -15,6 +15,7 @@ from rlexp.launch import Job, Rank, run
 from rlexp.learner import Learner
 from rlexp.logger import Recorder
 from rlexp.models import ActorCritic
+from rlexp.player import Player
 from rlexp.topology import coupled, decoupled
 from rlexp.types import Metrics, Rollout
 from tests.helpers import composed
@@ -96,11 +97,11 @@ def spied() -> Iterator[dict[str, list]]:
     `metrics`, what each update was given and returned.
     """
     notes: dict[str, list] = {"acting": [], "rollouts": [], "learned": [], "metrics": []}
-    actor, update = ActorCritic.actor, Learner.update
+    collect, update = Player.collect, Learner.update
 
-    def noted_actor(self: ActorCritic) -> Callable[[Tensor], Tensor]:
-        notes["acting"].append(flat(self))
-        return actor(self)
+    def noted_collect(self: Player) -> Rollout:
+        notes["acting"].append(flat(self._policy))
+        return collect(self)
 
     def noted_update(self: Learner, rollout: Rollout, fraction_left: float) -> Metrics:
         notes["rollouts"].append(vars(rollout).copy())
@@ -109,11 +110,11 @@ def spied() -> Iterator[dict[str, list]]:
         notes["metrics"].append(vars(metrics).copy())
         return metrics
 
-    ActorCritic.actor, Learner.update = noted_actor, noted_update
+    Player.collect, Learner.update = noted_collect, noted_update
     try:
         yield notes
     finally:
-        ActorCritic.actor, Learner.update = actor, update
+        Player.collect, Learner.update = collect, update
 
 
 def noting(rank: Rank) -> None:

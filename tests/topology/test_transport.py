@@ -16,6 +16,7 @@ from rlexp.topology.transport import (
     receive_rollout,
     send_rollouts,
     to_bytes,
+    wait_for,
 )
 from rlexp.types import Rollout
 from tests.topology.ranks import launched
@@ -169,7 +170,7 @@ def test_sent_shards_arrive_whole(envs, tmp_path):
             rollout = random_rollout(seed, steps=4, envs=envs)
             parts = [part(rollout, 0, cut), part(rollout, cut, envs)]
             if rank.index == 0:
-                send_rollouts(parts, [1, 2])
+                wait_for(send_rollouts(parts, [1, 2]))
                 continue
             mine = parts[rank.index - 1]
             like = Rollout(*(torch.zeros_like(getattr(mine, field.name)) for field in fields(Rollout)))

@@ -1,0 +1,73 @@
+"""Memory that the forked ranks of one machine share: a faster way to each other than a socket.
+
+gloo takes most of a millisecond for the gradient of a small network, as long as a compiled optimizer step; here it is
+a copy and a semaphore, some ten microseconds. Ranks on other machines, on GPUs or started by torchrun have no board.
+"""
+
+from __future__ import annotations
+
+import mmap
+import multiprocessing.context
+import os
+import time
+
+import torch
+from torch import Tensor
+
+ROOM = 16 * 2**20
+"""Bytes that a rank may post at once; pages are taken when they are first written to."""
+SPINS = 2_000
+"""Tries to find a post there before the rank sleeps: a few tenths of a millisecond, while waking up costs one."""
+
+
+class Board:
+    """What each member has posted in this turn; the parent makes it, ranks inherit it.
+
+    A turn is: post, wait for the posts of all others, read. Turns alternate between two places, so a member that is
+    one turn ahead overwrites nothing that another still reads; two ahead it cannot be. Members must not change.
+
+    Args:
+        context: makes the semaphores.
+        ranks: number of ranks on the machine.
+        timeout: seconds after which a member that has not posted is given up.
+    """
+
+    def __init__(self, context: multiprocessing.context.BaseContext, ranks: int, timeout: float) -> None:
+        self._bytes = torch.frombuffer(mmap.mmap(-1, 2 * ranks * ROOM), dtype=torch.uint8).view(2, ranks, ROOM)
+        self._posted = [[context.Semaphore(0) for _ in range(ranks)] for _ in range(ranks)]  # [from][to]
+        self._spins = SPINS if (os.cpu_count() or 1) >= ranks else 0
+        self._timeout = timeout
+        self._turn = 0
+
+    def fits(self, tensor: Tensor) -> bool:
+        """Return whether a tensor can be posted."""
+        return tensor.device.type == "cpu" and tensor.numel() * tensor.element_size() <= ROOM
+
+    def exchange(self, tensor: Tensor, rank: int, members: range) -> Tensor:
+        """Post a tensor, and return those of all members, equal in shape, in their order: [size, numel].
+
+        The result is overwritten two turns later.
+
+        Raises:
+            RuntimeError: a member did not post in time.
+        """
+        width = tensor.numel() * tensor.element_size()
+        place = self._bytes[self._turn % 2, members.start : members.stop, :width].view(tensor.dtype)
+        self._turn += 1
+        place[rank - members.start].copy_(tensor.reshape(-1))
+        others = [member for member in members if member != rank]
+        for member in others:
+            self._posted[rank][member].release()
+        for member in others:
+            self._await(member, rank)
+        return place
+
+    def _await(self, member: int, rank: int) -> None:
+        posted = self._posted[member][rank]
+        for _ in range(self._spins):
+            if posted.acquire(False):
+                return
+        deadline = time.monotonic() + self._timeout
+        while not posted.acquire(True, 1.0):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"timed out after {self._timeout:g} s waiting for rank {member}")
