@@ -13,16 +13,15 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402  # the backend comes first
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
+import matplotlib.pyplot as plt  # the backend comes first
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from benchmarks.cases import CASES  # noqa: E402
-from benchmarks.store import ROOT, add_option, load  # noqa: E402
-from benchmarks.tables import Side  # noqa: E402
-from benchmarks.timed import Phases  # noqa: E402
+from benchmarks.cases import CASES
+from benchmarks.store import PICTURES, add_option, load
+from benchmarks.tables import Side
+from benchmarks.timed import Phases
 
-INTO = ROOT / "docs" / "benchmarks"
 SIZE = (7.0, 4.0)
 # Text stays text, so that files are small; the salt makes their ids the same each time.
 plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "rlexp", "font.size": 9})
@@ -78,6 +77,14 @@ def plot_ranks(store: Path, into: Path) -> None:
     finish(figure, into / "ranks.svg")
 
 
+def shown(side: Side, phase: str) -> float:
+    """Return the length of a phase's bar: its median; of an update beside collection, what collection does not hide."""
+    seconds = statistics.median(getattr(run.phases, phase) for run in side.runs)
+    if phase == "update":
+        seconds += min(0.0, statistics.median(run.phases.logging for run in side.runs))
+    return max(0.0, seconds)
+
+
 def plot_phases(store: Path, into: Path) -> None:
     """Draw the time per phase of every side of a case, medians, stacked."""
     phases = [field.name for field in fields(Phases)]
@@ -89,7 +96,7 @@ def plot_phases(store: Path, into: Path) -> None:
         figure, axes = plt.subplots(figsize=(SIZE[0], 0.8 + 0.45 * len(sides)))
         left = [0.0] * len(sides)
         for phase in phases:
-            widths = [max(0.0, statistics.median(getattr(run.phases, phase) for run in side.runs)) for side in sides]
+            widths = [shown(side, phase) for side in sides]
             axes.barh([side.name for side in sides], widths, left=left, label=phase.replace("_", "-"))
             left = [start + width for start, width in zip(left, widths, strict=True)]
         axes.set_xlabel("seconds")
@@ -100,7 +107,7 @@ def plot_phases(store: Path, into: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--into", type=Path, default=INTO, help="folder of the plots")
+    parser.add_argument("--into", type=Path, default=PICTURES, help="folder of the plots")
     add_option(parser)
     arguments = parser.parse_args()
     for plot in (plot_envs, plot_ranks, plot_phases):

@@ -11,6 +11,7 @@ from benchmarks.machine import described
 
 ROOT = Path(__file__).resolve().parent.parent
 STORE = Path("outputs/benchmarks")
+PICTURES = ROOT / "docs" / "benchmarks"
 
 
 def add_option(parser: argparse.ArgumentParser) -> None:
