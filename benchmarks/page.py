@@ -145,6 +145,13 @@ def memory_section(store: Path) -> str | None:
     )
 
 
+def left_out(store: Path) -> list[str]:
+    """Return the names of the results that are not stored."""
+    names = [f"speed-{case}" for case in CASES] + ["points-envs", "points-ranks"]
+    names += [f"solved-{task}" for task in TASKS] + ["startup", "memory"]
+    return [name for name in names if load(store, name) is None]
+
+
 def compose(store: Path, note: str | None) -> str:
     """Return the page."""
     cases = [section for case in CASES if (section := speed_section(store, case))]
@@ -172,6 +179,8 @@ def main() -> None:
     arguments.page.parent.mkdir(parents=True, exist_ok=True)
     arguments.page.write_text(compose(arguments.store, arguments.note))
     print(f"written: {arguments.page}")
+    if missing := left_out(arguments.store):
+        print(f"left out of it, because {arguments.store} does not hold them: {', '.join(missing)}")
 
 
 if __name__ == "__main__":
