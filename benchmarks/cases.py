@@ -86,8 +86,8 @@ CASES = {
             "lunarlander",
             "rl-baselines3-zoo's settings",
             "LunarLander-v3",
-            steps=81_920,
-            warm_up=1,
+            steps=98_304,
+            warm_up=2,  # with overlap the second rollout is collected under the first update, which compiles
             num_envs=16,
             num_steps=1024,
             batch_size=64,
