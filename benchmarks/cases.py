@@ -120,6 +120,7 @@ class Variant:
     Attributes:
         overrides: what its command line says beside the case.
         settings: fields of the case that it changes; it then does other work than the peers and is not held equal.
+        tolerance: share by which its optimizer steps may differ from the peers'.
         needs: the module without which it cannot run.
         only: the cases that it belongs to.
     """
@@ -127,6 +128,7 @@ class Variant:
     name: str
     overrides: tuple[str, ...]
     settings: dict[str, Any] = field(default_factory=dict)
+    tolerance: float = 0.0
     needs: str | None = None
     only: tuple[str, ...] = tuple(CASES)
 
@@ -152,7 +154,13 @@ VARIANTS = {
         Variant("eager", ("compile=false",)),
         Variant("compiled", ("compile=true",)),
         Variant("overlap", ("compile=true", "topology=decoupled", "fabric.devices=2", "topology.overlap=true")),
-        Variant("envpool", ("compile=true", "env.backend=envpool"), needs="envpool", only=("lunarlander",)),
+        Variant(
+            "envpool",
+            ("compile=true", "env.backend=envpool"),
+            tolerance=0.02,  # it resets on the next step, and the rows of its resets reach no minibatch
+            needs="envpool",
+            only=("lunarlander",),
+        ),
         Variant(
             "tensors",
             ("compile=true", "env.backend=torch", "fabric.threads_per_rank=auto"),

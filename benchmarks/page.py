@@ -23,13 +23,14 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 HOW = f"""## Speed
 
 PPO on equal networks (actor and critic of their own, 64-64 tanh), settings and threads (one a process). Parameters and
-optimizer steps were counted on all sides and are equal, but for the variant `tensors`. Every measurement is a
+optimizer steps were counted on all sides and are equal, but for the variants `tensors` and `envpool`. Every measurement is a
 process of its own with a seed of its own, and all sides of a case take turns. rlexp is the user's own command with
 `eval.episodes=0`; all sides count episodes, write curves to a CSV file and TensorBoard after each update, and save the
 model at the end. Figures are medians (lowest..highest); ratios are of medians (range: ratios of neighbouring runs).
 
 - Variants of rlexp: `eager`; `compiled` (`compile=true`); `overlap` (compiled, `topology=decoupled fabric.devices=2
-  topology.overlap=true`: two processes); `envpool` (compiled, `env.backend=envpool`); `tensors` (compiled,
+  topology.overlap=true`: two processes); `envpool` (compiled, `env.backend=envpool`; it resets on the
+  next step, so that up to 2 % of its steps reach no minibatch); `tensors` (compiled,
   `env.backend=torch`, 64 environments and minibatches of 2,048, threads as rlexp chooses: other work than its peer's).
 - SBX is {PEER} on JAX. It has no clipped value loss and clips the gradients of actor and critic apart.
 - **steps/s**: environment steps after the warm-up divided by the wall time of the loop they took: collection, update
@@ -60,6 +61,11 @@ def speed_section(store: Path, case: str) -> str | None:
         phase_table(sides),
     ]
     parts += [f"{name}: {side.described}; {side.steps:,} steps." for name, side in other_work(sides, base).items()]
+    parts += [
+        f"{side.name}: {side.runs[0].optimizer_steps:,} optimizer steps."
+        for side in sides
+        if side.runs[0].optimizer_steps != work.optimizer_steps
+    ]
     if result["skipped"]:
         parts.append("\n".join(f"- Not measured: {name}: {reason}." for name, reason in result["skipped"].items()))
     if picture := image(f"phases-{case}.svg", f"Time per phase, {case}"):

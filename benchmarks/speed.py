@@ -51,7 +51,7 @@ def rlexp_turns(arguments: argparse.Namespace, name: str, tree: Path, label: str
             continue
         run = functools.partial(run_rlexp, variant.of(case), variant, tree=tree)
         steps = variant.steps(case, arguments.steps)
-        turns.append(Turn(title, variant.of(case), steps, run, equal=not variant.settings))
+        turns.append(Turn(title, variant.of(case), steps, run, equal=not variant.settings, tolerance=variant.tolerance))
     return turns, skipped
 
 

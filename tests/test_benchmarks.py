@@ -11,6 +11,7 @@ from benchmarks.page import compose
 from benchmarks.store import load, save
 from benchmarks.tables import PEER, Side, ratio, speed_table
 from benchmarks.timed import Failed, Loop, Measurement, Process, Update, measure, watch
+from benchmarks.turns import Turn, check_equal
 
 CASE = replace(CASES["cartpole"], warm_up=2, num_envs=2, num_steps=50)  # 100 steps an update
 
@@ -63,6 +64,17 @@ def test_a_stored_measurement_comes_back_and_makes_the_page(tmp_path: Path) -> N
     assert "peer 1.2" in page
     assert "- Not measured: A: why." in page
     assert "## Memory" not in page
+
+
+def test_sides_that_did_other_work_are_refused_beyond_their_tolerance() -> None:
+    def turn(name: str, **values: object) -> Turn:
+        return Turn(name, CASE, 300, lambda *_: measurement(), **values)
+
+    runs = {"peer": [measurement()], "ours": [replace(measurement(), optimizer_steps=9)]}
+    check_equal([turn("peer"), turn("ours", equal=False)], runs)
+    check_equal([turn("peer"), turn("ours", tolerance=0.1)], runs)
+    with pytest.raises(RuntimeError, match="ours trained 7 parameters with 9 optimizer steps"):
+        check_equal([turn("peer"), turn("ours", tolerance=0.05)], runs)
 
 
 def test_tensors_run_steps_in_proportion() -> None:
