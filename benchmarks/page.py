@@ -23,8 +23,8 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 HOW = f"""## Speed
 
 PPO on equal networks (actor and critic of their own, 64-64 tanh), settings and threads (one a process). Parameters and
-optimizer steps were counted on all sides and are equal, but for the variants `tensors` and `envpool`. Every measurement is a
-process of its own with a seed of its own, and all sides of a case take turns. rlexp is the user's own command with
+optimizer steps were counted on all sides and are equal, but for the variants `tensors` and `envpool`. Every measurement
+is a process of its own with a seed of its own, and all sides of a case take turns. rlexp is the user's own command with
 `eval.episodes=0`; all sides count episodes, write curves to a CSV file and TensorBoard after each update, and save the
 model at the end. Figures are medians (lowest..highest); ratios are of medians (range: ratios of neighbouring runs).
 
