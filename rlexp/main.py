@@ -69,7 +69,7 @@ def _run(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
         RunFailed: a rank failed.
         Interrupted: SIGINT or SIGTERM came.
     """
-    from rlexp.envs import check_environment
+    from rlexp.envs import check_environment, film_note
     from rlexp.experiment import run_rank
 
     config = resolve(composed)
@@ -87,6 +87,9 @@ def _run(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
         f"{config.world_size} rank{'s' * (config.world_size > 1)}, seed {config.seed}",
         flush=True,
     )
+    note = film_note(config)
+    if note is not None:
+        print(note, flush=True)
     return launch.run(Job(config, spec, run_dir), run_rank)
 
 
