@@ -48,16 +48,28 @@ def test_the_command_says_in_one_line_what_is_wrong_and_leaves_nothing_behind(na
     assert not list(cwd.iterdir())
 
 
+HEAVY = {"torch", "lightning", "pytorch_lightning", "lightning_fabric", "tensorboard", "moviepy", "envpool"}
+
+
 @pytest.mark.parametrize(
-    "overrides", [["algo.gamma=1.5"], ["env=gym", "env.id=CartPol-v1"]], ids=["out of range", "environment id"]
+    ("arguments", "status", "environments"),
+    [
+        (["--help"], 0, False),
+        (["--cfg", "job"], 0, False),
+        (["algo.gamma=1.5"], 1, False),
+        (["algo.gama=1.5"], 1, False),
+        (["env=gym", "env.id=CartPol-v1"], 1, True),
+    ],
+    ids=["help", "config", "out of range", "unknown key", "environment id"],
 )
-def test_nothing_heavy_is_imported_before_the_checks(overrides, tmp_path):
-    done = command(*overrides, cwd=tmp_path, options=("-X", "importtime"))
+def test_nothing_heavy_is_imported_before_the_checks(arguments, status, environments, tmp_path):
+    done = command(*arguments, cwd=tmp_path, options=("-X", "importtime"))
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time")}
-    assert done.returncode == 1
+    assert done.returncode == status
     assert "rlexp.config" in imported
     roots = {name.partition(".")[0] for name in imported}
-    assert not roots & {"lightning", "pytorch_lightning", "lightning_fabric", "tensorboard", "moviepy"}
+    assert not roots & HEAVY
+    assert ("gymnasium" in roots) == ("numpy" in roots) == environments  # they are imported to look an id up
 
 
 def test_a_directory_that_is_named_is_not_left_behind_and_what_stood_there_before_stays(tmp_path):

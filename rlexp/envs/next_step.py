@@ -82,7 +82,9 @@ class Pool(VectorEnv[Any, Any, Any]):
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Make the environments anew, environment i with seed[i]."""
         self.close()
-        self._pool = self._make(self._id, seed=seed, **self._options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._pool = self._make(self._id, seed=seed, **self._options)
         observations, infos = self._pool.reset()
         return observations, infos
 
