@@ -29,7 +29,13 @@ class EnvConfig:
 
     id: str = setting(MISSING, "Gymnasium id, such as CartPole-v1 or module:Id-v0.")
     num_envs: int = setting(4, "Environments of each rank that collects, N.", ge=1)
-    vectorization: str = setting("sync", "sync: in one process; async: a process each.", choices=("sync", "async"))
+    vectorization: str = setting(
+        "sync",
+        "sync: in one process; async: a process each; vector: gymnasium's native vector environment.",
+        choices=("sync", "async", "vector"),
+    )
+    backend: str = setting("gymnasium", "What steps the environments.", choices=("gymnasium", "envpool"))
+    threads: int | None = setting(None, "Threads of envpool in each rank; null: its share of the cores.", ge=1)
     kwargs: dict[str, Any] = setting({}, "Keyword arguments of the environment.")
     max_episode_steps: int | None = setting(None, "Time limit of an episode; null: the environment's own.", ge=1)
     normalize_observations: bool = setting(False, "Scale observations by their running mean and deviation.")
@@ -41,6 +47,11 @@ class EnvConfig:
     action_bounds: str = setting(
         "clip", "How Box actions keep their bounds: clip, or tanh squashing.", choices=("clip", "tanh")
     )
+
+    @property
+    def resets_on_next_step(self) -> bool:
+        """Whether an environment resets in a step of its own, which is no transition."""
+        return self.vectorization == "vector" or self.backend == "envpool"
 
 
 @dataclass
@@ -222,6 +233,7 @@ def validate(config: Config) -> None:
     """
     check(config)
     _check_topology(config)
+    _check_env(config.env, config.algo.num_steps)
     if config.updates < 1:
         raise ConfigError(
             f"total_timesteps={config.total_timesteps} is less than one update of {config.steps_per_update} steps "
@@ -249,6 +261,27 @@ def validate(config: Config) -> None:
         raise ConfigError(f"fabric.threads_per_rank={threads} is not a choice; allowed: auto, or a number from 1")
     if not config.algo.hidden_sizes:
         raise ConfigError("algo.hidden_sizes=[] is empty; give at least one width, such as algo.hidden_sizes=[64,64]")
+
+
+def _check_env(env: EnvConfig, num_steps: int) -> None:
+    if env.threads is not None and env.backend != "envpool":
+        raise ConfigError(f"env.threads={env.threads} is for env.backend=envpool, but env.backend={env.backend}")
+    if not env.resets_on_next_step:
+        return
+    chosen, other = "env.vectorization=vector", "env.vectorization=sync"
+    if env.backend == "envpool":
+        chosen, other = "env.backend=envpool", "env.backend=gymnasium"
+        if env.vectorization != "sync":
+            raise ConfigError(f"env.vectorization={env.vectorization} is not for {chosen}; leave it out")
+        if env.kwargs:
+            raise ConfigError(f"env.kwargs are for gymnasium's environments, not for {chosen}; give {other}")
+    for name in ("frame_stack", "action_repeat"):
+        if getattr(env, name) > 1:
+            raise ConfigError(f"env.{name}={getattr(env, name)} does not go with {chosen}; give {other}")
+    if num_steps < 2:
+        raise ConfigError(
+            f"algo.num_steps={num_steps} is too short for {chosen}, where one step may only reset; give 2 or more"
+        )
 
 
 def _check_topology(config: Config) -> None:

@@ -74,7 +74,7 @@ def evaluate(
     """
     import torch
 
-    from rlexp.envs import make_environments
+    from rlexp.envs import make_environments, ordinary
 
     generator = torch.Generator(next(policy.parameters()).device).manual_seed(EVAL_SEED_START + seed)
     returns: list[float] = []
@@ -82,7 +82,7 @@ def evaluate(
     seeds = evaluation_seeds(seed, episodes)
     for start in range(0, episodes, ENVIRONMENTS):
         part = seeds[start : start + ENVIRONMENTS]
-        envs = make_environments(config.env, len(part), video_folder if start == 0 else None, "test")
+        envs = make_environments(ordinary(config.env), len(part), video_folder if start == 0 else None, "test")
         try:
             played = _play(config, policy, envs, part, None if deterministic else generator)
         finally:
@@ -174,12 +174,13 @@ def load_policy(path: Path) -> tuple[Config, ActorCritic, dict[str, Any]]:
         ConfigError: the checkpoint is missing or damaged, or does not fit the environment that it names.
     """
     from rlexp import checkpoint
-    from rlexp.envs import check_environment
+    from rlexp.envs import check_environment, ordinary
     from rlexp.models import build_policy
 
     state = checkpoint.load(path)
     try:
         config = from_plain(state["config"], state["algo"])
+        config.env = ordinary(config.env)
         policy = build_policy(config, check_environment(config))
         policy.load_state_dict(state["policy"])
     except (KeyError, TypeError, RuntimeError) as error:

@@ -131,13 +131,17 @@ class Learner:
     # Minibatches
 
     def _minibatches_per_epoch(self, rows: int) -> int:
-        """Return the number of minibatches, equal on all ranks, so that none holds more than the settings say."""
+        """Return the number of minibatches, equal on all ranks, so that none holds more than the settings say.
+
+        Where ranks hold different numbers of rows, none is left empty either: that comes first.
+        """
+        least, most = rows, rows
         if self._shared:
-            rows = -(-rows // self._group.size)
+            least, most = rows // self._group.size, -(-rows // self._group.size)
         elif self._group.size > 1:
             counts = self._group.gather(torch.tensor([rows], dtype=torch.int64, device=self._device))
-            rows = int(counts.max())
-        return -(-rows // (self._algo.per_rank_batch_size or rows))
+            least, most = int(counts.min()), int(counts.max())
+        return min(least, -(-most // (self._algo.per_rank_batch_size or most)))
 
     def _shuffled(self, batch: Batch, count: int) -> list[Batch]:
         """Return the transitions in a new order, in `count` minibatches that differ in size by one at most."""

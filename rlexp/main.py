@@ -6,6 +6,7 @@ usage: python -m rlexp.main [--multirun] [group=choice ...] [key=value ...]
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import math
 import os
@@ -69,13 +70,13 @@ def _run(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
         RunFailed: a rank failed.
         Interrupted: SIGINT or SIGTERM came.
     """
-    from rlexp.envs import check_environment
-    from rlexp.experiment import run_rank
-
     config = resolve(composed)
     surplus = next(surplus_keys(config, composed), None)
     if surplus is not None:
         raise ConfigError(unknown_key(surplus))
+    from rlexp.envs import check_environment, film_note  # gymnasium, which a config error need not wait for
+    from rlexp.experiment import run_rank
+
     spec = check_environment(config)
     launch.check_devices(config)
     if os.environ.get("RANK", "0") != "0":  # one of the ranks that torchrun started; rank 0 speaks for all
@@ -87,6 +88,9 @@ def _run(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
         f"{config.world_size} rank{'s' * (config.world_size > 1)}, seed {config.seed}",
         flush=True,
     )
+    note = film_note(config)
+    if note is not None:
+        print(note, flush=True)
     return launch.run(Job(config, spec, run_dir), run_rank)
 
 
@@ -193,6 +197,7 @@ def cli() -> None:
     good = _end_sweep()
     if _errors and not _sweeps:
         print(f"error: {_errors[0]}", file=sys.stderr)
+    gc.freeze()  # else Python searches all that torch and Lightning made for garbage before it ends: a second
     sys.exit(status or int(bool(_errors) or not good))
 
 

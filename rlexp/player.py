@@ -69,6 +69,7 @@ class Player:
         actions = torch.empty((steps, count, *distribution.action_shape), dtype=distribution.action_dtype)
         rewards = np.empty((steps, count))
         terminated, truncated = np.empty((steps, count), np.bool_), np.empty((steps, count), np.bool_)
+        valid = np.empty((steps, count), np.bool_)
         final_obs: list[np.ndarray] = []
         sample = sampler(self._policy, distribution.noise((steps, count), self._generator))
         rows, action_rows = obs.numpy(), actions.numpy()
@@ -78,10 +79,11 @@ class Player:
                 taken = environment_actions(sampled, self._envs.spec, self._squash)
                 result = self._envs.step(taken, rows[step + 1])
                 rewards[step], terminated[step], truncated[step] = result.rewards, result.terminated, result.truncated
+                valid[step] = result.valid
                 if result.final_obs:
                     final_obs += result.final_obs
         self._next_obs = obs[-1].clone()
-        self._count_episodes(rewards, terminated | truncated)
+        self._count_episodes(rewards, terminated | truncated, valid)
         final = torch.from_numpy(np.stack(final_obs)) if final_obs else obs.new_empty((0, width))
         return Rollout(
             obs=obs,
@@ -91,7 +93,7 @@ class Player:
             truncated=torch.from_numpy(truncated),
             log_prob=self._log_prob(obs[:-1], actions),
             final_obs=final,
-            valid=torch.ones((steps, count), dtype=torch.bool),
+            valid=torch.from_numpy(valid),
             initial_state=torch.empty((count, 0)),
         )
 
@@ -103,18 +105,19 @@ class Player:
             flat = in_chunks(self._policy.log_prob, *rows)
         return flat.view(obs.shape[:2]).cpu()
 
-    def _count_episodes(self, rewards: np.ndarray, done: np.ndarray) -> None:
-        """Add up rewards [T, N] episode by episode, and keep the sums of those that go on."""
+    def _count_episodes(self, rewards: np.ndarray, done: np.ndarray, valid: np.ndarray) -> None:
+        """Add up valid rewards [T, N] episode by episode, and keep the sums of those that go on."""
+        rewards = np.where(valid, rewards, 0)
         self.episodes = []
         start = np.zeros(done.shape[1], np.int64)
         for step, env in zip(*done.nonzero(), strict=True):
             total = self._returns[env] + rewards[start[env] : step + 1, env].sum()
-            length = self._lengths[env] + step + 1 - start[env]
+            length = self._lengths[env] + valid[start[env] : step + 1, env].sum()
             self.episodes.append(Episode(float(total), int(length)))
             self._returns[env], self._lengths[env], start[env] = 0.0, 0, step + 1
         for env in range(done.shape[1]):
             self._returns[env] += rewards[start[env] :, env].sum()
-            self._lengths[env] += done.shape[0] - start[env]
+            self._lengths[env] += valid[start[env] :, env].sum()
 
     def close(self) -> None:
         """Close the environments; a film under way is written to its file."""

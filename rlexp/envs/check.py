@@ -11,6 +11,7 @@ import numpy as np
 
 from rlexp.config import Config
 from rlexp.envs.make import make_environment
+from rlexp.envs.next_step import check_next_step
 from rlexp.envs.spaces import space_spec
 from rlexp.settings import ConfigError
 from rlexp.types import SpaceSpec
@@ -50,7 +51,19 @@ def check_environment(config: Config) -> SpaceSpec:
     finally:
         env.close()
     _check_bounds(config, spec)
+    if config.env.resets_on_next_step:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            check_next_step(config.env, spec)
     return spec
+
+
+def film_note(config: Config) -> str | None:
+    """Return what to tell a person whose training cannot be filmed; None where it can or need not."""
+    if not (config.capture_video and config.env.resets_on_next_step):
+        return None
+    chosen = "env.backend=envpool" if config.env.backend == "envpool" else "env.vectorization=vector"
+    return f"capture_video=true films the test episode only: {chosen} steps all environments at once"
 
 
 def _check_bounds(config: Config, spec: SpaceSpec) -> None:

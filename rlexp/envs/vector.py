@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,14 @@ class StepResult:
         terminated: [N] bool.
         truncated: [N] bool.
         final_obs: rows of the true last observation of each truncated environment, in order, each [D].
+        valid: [N] bool, False where an environment only reset itself, which is no transition.
     """
 
     rewards: Array
     terminated: Array
     truncated: Array
     final_obs: list[Array]
+    valid: Array
 
 
 class VectorEnvironment:
@@ -43,6 +45,7 @@ class VectorEnvironment:
         self.num_envs = envs.num_envs
         self.spec = SpaceSpec(self._packer.spec, action_spec(envs.single_action_space))
         self.row_dtype = self._packer.dtype
+        self._all_valid = np.ones(self.num_envs, np.bool_)
 
     def reset(self, seeds: Sequence[int], out: Array) -> None:
         """Reset environment i with seeds[i] and write the first observations to `out`, [N, D]."""
@@ -56,7 +59,7 @@ class VectorEnvironment:
         final = []
         if truncated.any():
             final = [self._packer.pack_one(infos["final_obs"][i]) for i in truncated.nonzero()[0]]
-        return StepResult(rewards, terminated, truncated, final)
+        return StepResult(rewards, terminated, truncated, final, self._all_valid)
 
     def close(self) -> None:
         """Close all environments; a film under way is written to its file."""
@@ -66,13 +69,25 @@ class VectorEnvironment:
 def make_environments(
     config: EnvConfig, num_envs: int, video_folder: Path | None = None, video_name: str = "train"
 ) -> VectorEnvironment:
-    """Build `num_envs` environments, the first of which is filmed into `video_folder` if one is given."""
+    """Build `num_envs` environments, the first of which is filmed into `video_folder` if one is given.
+
+    Those that reset on the next step are not filmed: they are stepped all at once (see `rlexp.envs.next_step`).
+    """
+    if config.resets_on_next_step:
+        from rlexp.envs import next_step
+
+        return (next_step.pooled if config.backend == "envpool" else next_step.native)(config, num_envs)
     makers = [maker(config, video_folder if i == 0 else None, video_name) for i in range(num_envs)]
     if config.vectorization == "async":
         return VectorEnvironment(
             AsyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP, copy=False, context="fork")
         )
     return VectorEnvironment(SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP, copy=False))
+
+
+def ordinary(config: EnvConfig) -> EnvConfig:
+    """Return the settings of the same environment as gymnasium builds it one by one: evaluation always uses those."""
+    return replace(config, backend="gymnasium", vectorization="sync") if config.resets_on_next_step else config
 
 
 def environment_actions(actions: Array, spec: SpaceSpec, squash: bool) -> Array:
