@@ -32,6 +32,12 @@ DAMAGES = (
 """What reading a file that is damaged, or no checkpoint, may raise."""
 
 
+def sealed(archive: memoryview) -> tuple[memoryview, bytes]:
+    """Return a zip archive without a comment in two parts, the second of which ends in the checksum of the first."""
+    content = archive[:-2]  # without its last field, the length of the comment: 0
+    return content, CHECKSUM_BYTES.to_bytes(2, "little") + hashlib.sha256(content).hexdigest().encode()
+
+
 def save(path: Path, state: dict[str, Any], before: Path | None = None) -> None:
     """Write `state` to a temporary file beside `path`, sync it, and rename it into place.
 
@@ -44,10 +50,8 @@ def save(path: Path, state: dict[str, Any], before: Path | None = None) -> None:
     temporary = path.with_name(path.name + ".tmp")
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **state}, buffer)
-    archive = buffer.getbuffer()[:-2]  # without its last field, the length of the comment: 0
     with temporary.open("wb") as file:
-        file.write(archive)
-        file.write(CHECKSUM_BYTES.to_bytes(2, "little") + hashlib.sha256(archive).hexdigest().encode())
+        file.writelines(sealed(buffer.getbuffer()))
         file.flush()
         os.fsync(file.fileno())
     if before is not None and path.exists():

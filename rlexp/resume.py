@@ -129,7 +129,7 @@ def given_keys(overrides: Sequence[str]) -> Iterator[str]:
     for word in overrides:
         key, _, value = word.lstrip("+~").partition("=")
         file = conf_dir() / key / f"{value}.yaml"
-        if "." in key or not file.is_file():
+        if not (conf_dir() / key).is_dir() or not file.is_file():
             yield "env.kwargs" if key.startswith("env.kwargs.") else key
             continue
         yield from _keys_of_choice(key, file)

@@ -26,7 +26,7 @@ CASES = {
     ),
     "compiled": ("compile=true",),
 }  # fmt: skip
-SLOW = {"coupled 2 shared", "decoupled 2", "decoupled 3 shared", "rmsprop", "images", "lunarlander", "compiled"}
+FAST = {"coupled 1", "coupled 2", "decoupled 3 overlap", "async"}
 
 
 def rewound(run_dir: Path, updates: int, folder: Path) -> Path:
@@ -45,12 +45,18 @@ def assert_equal_runs(first: Path, second: Path) -> None:
     one, other = checkpoint(first), checkpoint(second)
     for state in (one, other):
         state["recorder"]["seconds"] = 0
+        del state["config"]["resume"]
+        for own in state["ranks"]:
+            if own.get("collected") is not None:
+                own["collected"]["seconds"] = 0
     assert_same(one, other)
     assert rows_but_times(first) == rows_but_times(second)
     assert events(first) == events(second)
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in CASES])
+@pytest.mark.parametrize(
+    "name", [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
+)
 def test_a_run_that_goes_on_ends_as_one_that_was_not_interrupted(name, tmp_path):
     whole = tmp_path / "whole"
     launched(whole, *CASES[name], *SAVING, updates=UPDATES)
@@ -99,7 +105,7 @@ def test_more_updates_than_before_are_done_on_top_of_those_that_are(tmp_path):
     assert len(rows_but_times(tmp_path / "run")) == 4
 
 
-@pytest.mark.parametrize("keep", [0, 1, 3])
+@pytest.mark.parametrize("keep", [0, 3])
 def test_the_newest_checkpoints_are_kept(keep, tmp_path):
     launched(tmp_path / "run", "checkpoint.every=1", f"checkpoint.keep={keep}", updates=UPDATES)
     steps = [4 * 16 * update for update in range(UPDATES - keep, UPDATES)]
