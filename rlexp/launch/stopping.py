@@ -34,6 +34,14 @@ def stop_requested() -> int:
     return _Request.signum
 
 
+def stopped(signum: int) -> Interrupted:
+    """Return what to raise after the last update, and let no further signal disturb what is done on the way out."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    for number in (FINISH, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    return Interrupted(signum)
+
+
 @contextlib.contextmanager
 def stopping_between_updates() -> Iterator[None]:
     """Within, a request to stop waits for the loop to look at `stop_requested`; outside, it stops at once."""
@@ -56,9 +64,7 @@ def stoppable(patient: bool = False) -> Iterator[None]:
     """
 
     def stop(signum: int, frame: object) -> None:
-        for number in (FINISH, signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
-        raise Interrupted(signum)
+        raise stopped(signum)
 
     def finish(signum: int, frame: object) -> None:
         name = signal.SIGTERM if signum == FINISH else signum

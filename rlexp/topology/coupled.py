@@ -9,7 +9,7 @@ import torch
 
 from rlexp.checkpoint import checkpoint_due
 from rlexp.envs import make_environments
-from rlexp.launch.stopping import Interrupted, stop_requested, stopping_between_updates
+from rlexp.launch.stopping import stop_requested, stopped, stopping_between_updates
 from rlexp.learner import Learner
 from rlexp.models import build_policy
 from rlexp.player import Player
@@ -65,7 +65,7 @@ def run(rank: Rank, recorder: Recorder, start: Start | None = None) -> ActorCrit
                 if signum or checkpoint_due(config, update + 1):
                     save()
                 if signum:
-                    raise Interrupted(signum)
+                    raise stopped(signum)
     finally:
         player.close()
     return policy

@@ -18,7 +18,7 @@ import torch
 import torch.distributed as dist
 
 from rlexp.checkpoint import checkpoint_due
-from rlexp.launch.stopping import Interrupted, stop_requested, stopping_between_updates
+from rlexp.launch.stopping import stop_requested, stopped, stopping_between_updates
 from rlexp.learner import Learner
 from rlexp.models import build_policy
 from rlexp.step import flatten_parameters
@@ -186,7 +186,7 @@ class _PlayerLoop:
         self._recorder.checkpoint(self._policy, learner, [own, *states])
         if signum := stop_requested():
             wait_for(send_order(Order.END, signum, self._trainers))
-            raise Interrupted(signum)
+            raise stopped(signum)
 
 
 def _train(rank: Rank, group: Collective, start: Start | None) -> ActorCritic:
@@ -221,5 +221,5 @@ def _train(rank: Rank, group: Collective, start: Start | None) -> ActorCritic:
             if group.rank == 0:
                 send_update(policy, learner.weights, metrics, time.perf_counter() - begin, PLAYER)
     if signum:
-        raise Interrupted(signum)
+        raise stopped(signum)
     return policy

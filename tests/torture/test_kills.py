@@ -77,7 +77,7 @@ def test_a_run_that_is_killed_at_random_moments_equals_one_that_is_not(number, w
         command = start(*words(*case, tmp_path / "RUN"), cwd=tmp_path / str(attempt))
         time.sleep(draw.uniform(0.1, seconds))
         counts["kills"] += summary_state(tmp_path / "RUN") == "running"
-        command.kill()
+        os.kill(command.pid, signal.SIGKILL)  # its ranks end with it
         command.wait()
         assert gone(command.cwd)
     command = start(*words(*case, tmp_path / "RUN"), cwd=tmp_path / "last")
