@@ -83,8 +83,9 @@ def _run(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
     first = os.environ.get("RANK", "0") == "0"  # else one of the ranks that torchrun started; rank 0 speaks for all
     former = resumed(config, HydraConfig.get().overrides.task, run_dir)
     if former is not None and former.completed:
-        if first:
-            print(f"{run_dir} is completed after {former.origin.env_steps:,} steps; nothing is left to do", flush=True)
+        if not first:
+            return {}
+        print(f"{run_dir} is completed after {former.origin.env_steps:,} steps; nothing is left to do", flush=True)
         return Summary(run_dir).read()
     if former is not None:
         config = former.config
@@ -139,15 +140,13 @@ def _save_composed(composed: DictConfig, run_dir: Path) -> None:
 
 def _refuse(run_dir: Path, error: ConfigError, sweep: bool) -> None:
     """Leave no directory behind for a run that did not start; a job of a sweep says in its files why it did not."""
-    from rlexp.checkpoint import candidates
-
     if not sweep:
         below = [folder for folder in run_dir.parents if Path.cwd() in folder.parents]
         with contextlib.suppress(OSError):  # only empty directories go: those that Hydra made for the run
             for folder in (run_dir, *below):
                 folder.rmdir()
         return
-    if candidates(run_dir):  # the job was refused, not the run that is there
+    if (run_dir / "checkpoints").is_dir():  # the job was refused, not the run that is there
         return
     summary = Summary(run_dir)
     summary.start(0)

@@ -99,9 +99,11 @@ def resumed(wanted: Config, overrides: Sequence[str], run_dir: Path) -> Resumed 
     Raises:
         ConfigError: the checkpoint is not usable, or what is wanted alters the experiment.
     """
+    if not asks_to_go_on(wanted):
+        return None
     from rlexp import checkpoint
 
-    if not asks_to_go_on(wanted) or not checkpoint.candidates(run_dir):
+    if not checkpoint.candidates(run_dir):
         return None
     named = None if wanted.resume in (None, "auto") else Path(str(wanted.resume))
     if named is not None and named.is_file():
