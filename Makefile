@@ -23,7 +23,7 @@ DEV := $(VENV)/.installed-dev
 # Two pips must not write into .venv at once.
 .NOTPARALLEL:
 .PHONY: help cartpole lunarlander sweep results bench bench-compare bench-plots bench-solved bench-startup \
-	bench-memory distributed test test-slow lint format tensorboard constraints clean clean-outputs
+	bench-memory distributed test test-slow torture lint format tensorboard constraints clean clean-outputs
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -75,6 +75,9 @@ test: $(DEV) ## run the tests
 
 test-slow: $(DEV) ## run the slow tests (learning, wheel)
 	$(PY) -m pytest -n $(WORKERS) -m slow $(ARGS)
+
+torture: $(DEV) ## kill, stop and resume runs at random moments (docs/resume.md)
+	$(PY) -m pytest -m torture $(ARGS)
 
 lint: $(DEV) ## check style, types and the walls between the rooms
 	$(BIN)/ruff check .

@@ -84,6 +84,7 @@ class CheckpointConfig:
     """When checkpoints are written."""
 
     every: int = setting(100_000, "Environment steps between checkpoints; 0: only at the end.", ge=0)
+    keep: int = setting(2, "Earlier checkpoints that stay beside last.ckpt.", ge=0)
 
 
 @dataclass
@@ -92,6 +93,13 @@ class EvalConfig:
 
     episodes: int = setting(10, "Greedy episodes after training, on seeds apart from training's; 0: none.", ge=0)
     max_episode_steps: int = setting(100_000, "Steps after which an evaluation episode is cut.", ge=1)
+
+
+@dataclass
+class SweepConfig:
+    """What a sweep does in a directory that it has been in before."""
+
+    skip_completed: bool = setting(False, "Leave out jobs that are completed, go on with interrupted and failed ones.")
 
 
 @dataclass
@@ -109,6 +117,8 @@ class Config:
     fabric: FabricConfig = field(default_factory=FabricConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
+    resume: str | None = setting(None, "Run directory or checkpoint to go on from; auto: hydra.run.dir, if it has one.")
+    sweep: SweepConfig = field(default_factory=SweepConfig)
 
     @property
     def world_size(self) -> int:
@@ -185,7 +195,7 @@ def _help() -> str:
         seed total_timesteps capture_video compile env.id env.num_envs env.vectorization env.normalize_observations
         env.normalize_rewards algo.num_steps algo.per_rank_batch_size algo.update_epochs algo.learning_rate algo.gamma
         algo.gae_lambda algo.clip_coef algo.ent_coef algo.hidden_sizes fabric.devices fabric.precision checkpoint.every
-        eval.episodes
+        eval.episodes resume
     """.split()  # noqa: SIM905  # a list of strings would take three times the lines
     docs = {key: (value, metadata["doc"]) for key, value, metadata in fields_of(config)}
     keys = [f"  {key:<28} {docs[key][1]} [{docs[key][0]}]" for key in most]
@@ -214,6 +224,17 @@ def resolve(composed: DictConfig) -> Config:
     Raises:
         ConfigError: one line that names the key, what was given and what is allowed.
     """
+    config = typed(composed)
+    validate(config)
+    return config
+
+
+def typed(composed: DictConfig) -> Config:
+    """Turn what Hydra composed into a typed config whose values are not checked yet.
+
+    Raises:
+        ConfigError: a value is missing, or this is no config of an experiment.
+    """
     try:
         config = OmegaConf.to_object(composed)
     except MissingMandatoryValue as error:
@@ -221,7 +242,6 @@ def resolve(composed: DictConfig) -> Config:
         raise ConfigError(f"{key} has no value; give it as {key}=VALUE") from None
     if not isinstance(config, Config):
         raise ConfigError("the config does not follow the schema; is config_schema in its defaults list?")
-    validate(config)
     return config
 
 

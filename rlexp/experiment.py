@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 def run_rank(rank: Rank) -> None:
     """Train, and on rank 0 evaluate and write the results down."""
     from rlexp.topology import coupled, decoupled
+    from rlexp.topology.state import start_of
 
     config = rank.config
     first = rank.index == 0
@@ -27,10 +28,11 @@ def run_rank(rank: Rank) -> None:
         print(
             "compiling the train step: the first update takes longer (seconds, or a minute the first time)", flush=True
         )
-    recorder = Recorder(config, rank.run_dir if first else None, display)
+    start = start_of(rank)
+    recorder = Recorder(config, rank.run_dir if first else None, display, start.recorder if start else None)
     summary = Summary(rank.run_dir)
     try:
-        policy = (decoupled if config.topology.name == "decoupled" else coupled).run(rank, recorder)
+        policy = (decoupled if config.topology.name == "decoupled" else coupled).run(rank, recorder, start)
         if first:
             summary.change(**_progress(recorder, rank.size))
             summary.change(**_results(rank, recorder, policy))

@@ -181,8 +181,21 @@ class Learner:
     # What a checkpoint holds
 
     def state(self) -> dict[str, Any]:
-        """Return the state of the optimizer and of the reward statistics, in plain types and tensors."""
+        """Return what is equal on all ranks: optimizer and reward statistics, in plain types and tensors."""
         return {
             "optimizer": self._stepper.optimizer.state_dict(),
+            "scaler": self._fabric.strategy.precision.state_dict(),
             "reward_moments": self.reward_moments.state_dict(),
         }
+
+    def own_state(self) -> dict[str, Any]:
+        """Return what is this rank's own: the discounted returns under way and the generator of minibatch orders."""
+        return {"discounted": self._discounted.cpu(), "generator": self._generator.get_state()}
+
+    def load_state(self, state: dict[str, Any], own: dict[str, Any]) -> None:
+        """Go on from what `state` and `own_state` returned."""
+        self._stepper.optimizer.load_state_dict(state["optimizer"])
+        self._fabric.strategy.precision.load_state_dict(state["scaler"])
+        self.reward_moments.load_state_dict(state["reward_moments"])
+        self._discounted = own["discounted"].to(self._device)
+        self._generator.set_state(own["generator"])

@@ -1,6 +1,7 @@
 """The command: compose, check, launch, report.
 
 usage: python -m rlexp.main [--multirun] [group=choice ...] [key=value ...]
+       python -m rlexp.main resume=RUN_DIRECTORY
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from rlexp import launch
-from rlexp.config import conf_dir, register, resolve
+from rlexp.config import Config, conf_dir, register, typed, validate
 from rlexp.explain import explain, surplus_keys, unknown_key
-from rlexp.launch import Interrupted, Job, RunFailed
+from rlexp.launch import Interrupted, Job, Origin, RunFailed
 from rlexp.logger import Summary, log_to
 from rlexp.report import run_table, sweep_table
+from rlexp.resume import asks_to_go_on, make_last, prepared, resumed
 from rlexp.settings import ConfigError
 
 log = logging.getLogger(__name__)
@@ -46,7 +48,7 @@ def run(composed: DictConfig) -> float:
     if sweep:
         print(f"\njob {settings.job.num}: {' '.join(settings.overrides.task)}", flush=True)
     try:
-        if sweep:
+        if sweep and not (asks_to_go_on(composed) and (run_dir / "summary.json").is_file()):
             _save_composed(composed, run_dir)
         summary = _run(composed, run_dir)
     except (ConfigError, RunFailed) as error:
@@ -70,28 +72,50 @@ def _run(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
         RunFailed: a rank failed.
         Interrupted: SIGINT or SIGTERM came.
     """
-    config = resolve(composed)
+    config = typed(composed)
     surplus = next(surplus_keys(config, composed), None)
     if surplus is not None:
         raise ConfigError(unknown_key(surplus))
-    from rlexp.envs import check_environment, film_note  # gymnasium, which a config error need not wait for
+    if config.resume in (None, "auto"):  # else it is no more than what differs from the checkpoint's
+        validate(config)
+    from rlexp.envs import check_environment  # gymnasium, which a config error need not wait for
     from rlexp.experiment import run_rank
 
+    first = os.environ.get("RANK", "0") == "0"  # else one of the ranks that torchrun started; rank 0 speaks for all
+    former = resumed(config, HydraConfig.get().overrides.task, run_dir)
+    if former is not None and former.completed:
+        if not first:
+            return {}
+        print(f"{run_dir} is completed after {former.origin.env_steps:,} steps; nothing is left to do", flush=True)
+        return Summary(run_dir).read()
+    if former is not None:
+        config = former.config
     spec = check_environment(config)
     launch.check_devices(config)
-    if os.environ.get("RANK", "0") != "0":  # one of the ranks that torchrun started; rank 0 speaks for all
-        return launch.run(Job(config, spec, run_dir), run_rank)
-    _save_composed(composed, run_dir)
+    origin = None if former is None else former.origin
+    if first:
+        if origin is None:
+            _save_composed(composed, run_dir)
+        else:
+            make_last(origin, run_dir)
+        _announce(config, origin)
+    return launch.run(Job(config, spec, run_dir, origin), run_rank)
+
+
+def _announce(config: Config, origin: Origin | None) -> None:
+    """Say in a line or two what is about to run."""
+    from rlexp.envs import film_note
+
     steps = config.updates * config.steps_per_update
+    begun = f", going on after {origin.env_steps:,}" if origin else ""
     print(
         f"{config.env.id}: {config.updates:,} updates of {config.steps_per_update:,} steps = {steps:,} steps, "
-        f"{config.world_size} rank{'s' * (config.world_size > 1)}, seed {config.seed}",
+        f"{config.world_size} rank{'s' * (config.world_size > 1)}, seed {config.seed}{begun}",
         flush=True,
     )
     note = film_note(config)
     if note is not None:
         print(note, flush=True)
-    return launch.run(Job(config, spec, run_dir), run_rank)
 
 
 class NoteSweep(Callback):
@@ -127,6 +151,8 @@ def _refuse(run_dir: Path, error: ConfigError, sweep: bool) -> None:
         with contextlib.suppress(OSError):  # only empty directories go: those that Hydra made for the run
             for folder in (run_dir, *below):
                 folder.rmdir()
+        return
+    if (run_dir / "checkpoints").is_dir():  # the job was refused, not the run that is there
         return
     summary = Summary(run_dir)
     summary.start(0)
@@ -170,7 +196,8 @@ def _torchrun_overrides(arguments: list[str]) -> list[str]:
         if key in decided and value != str(decided[key]):
             raise ConfigError(f"{argument}, but torchrun started {key}={decided[key]}; leave {key} out")
     overrides = [f"{key}={value}" for key, value in decided.items()]
-    return overrides + (["hydra.run.dir=."] if os.environ["RANK"] != "0" else [])
+    in_run_dir = os.environ["RANK"] == "0" or any(argument.startswith("resume=") for argument in arguments)
+    return overrides + ([] if in_run_dir else ["hydra.run.dir=."])
 
 
 def cli() -> None:
@@ -178,7 +205,7 @@ def cli() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them, and we explain them
     status = 0
     try:
-        sys.argv += _torchrun_overrides(sys.argv[1:])
+        sys.argv[1:] = prepared([*sys.argv[1:], *_torchrun_overrides(sys.argv[1:])])
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(run)()
     except ConfigError as error:
         _errors.append(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ class Player:
 
     Args:
         envs: the environments.
-        seeds: one for each environment; they are reset at once.
+        seeds: one for each environment, for their reset before the first rollout.
         policy: acts; its weights may change between two calls of `collect`.
         num_steps: T, steps per environment in a rollout.
         generator: draws the noise of sampling, on the policy's device.
@@ -58,10 +59,13 @@ class Player:
         self._returns = np.zeros(count)  # of the episodes under way, up to the end of the last rollout
         self._lengths = np.zeros(count, np.int64)
         self.episodes: list[Episode] = []
-        envs.reset(seeds, self._next_obs.numpy())
+        self._seeds, self._started = list(seeds), False
 
     def collect(self) -> Rollout:
         """Step every environment T times; afterwards `episodes` holds those that ended on the way, in order."""
+        if not self._started:
+            self._envs.reset(self._seeds, self._next_obs.numpy())
+            self._started = True
         steps, count, width = self._num_steps, *self._next_obs.shape
         distribution = self._policy.distribution
         obs = torch.empty((steps + 1, count, width), dtype=self._obs_dtype)
@@ -118,6 +122,33 @@ class Player:
         for env in range(done.shape[1]):
             self._returns[env] += rewards[start[env] :, env].sum()
             self._lengths[env] += valid[start[env] :, env].sum()
+
+    # What a checkpoint holds
+
+    def state(self) -> dict[str, Any]:
+        """Return the state between two rollouts, in plain types and tensors; the policy's is apart."""
+        return {
+            "next_obs": self._next_obs.clone(),
+            "returns": torch.from_numpy(self._returns.copy()),
+            "lengths": torch.from_numpy(self._lengths.copy()),
+            "generator": self._generator.get_state(),
+            "environments": self._envs.state(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> list[int]:
+        """Go on from `state`, before the first rollout; return the environments that began a new episode instead."""
+        self._generator.set_state(state["generator"])
+        self._next_obs = state["next_obs"].clone()
+        self._returns, self._lengths = state["returns"].numpy().copy(), state["lengths"].numpy().copy()
+        if state["environments"]:
+            afresh = self._envs.load_state(state["environments"], self._next_obs.numpy())
+        else:
+            seeds = torch.randint(self._seeds[0], 2**31, (len(self._seeds),), generator=self._generator)
+            self._envs.reset(seeds.tolist(), self._next_obs.numpy())
+            afresh = list(range(len(self._seeds)))
+        self._returns[afresh], self._lengths[afresh] = 0.0, 0
+        self._started = True
+        return afresh
 
     def close(self) -> None:
         """Close the environments; a film under way is written to its file."""

@@ -11,6 +11,7 @@ import gymnasium
 from gymnasium.wrappers import FrameStackObservation, RecordVideo
 
 from rlexp.config import EnvConfig
+from rlexp.envs.replay import Replay
 
 Env = gymnasium.Env[Any, Any]
 
@@ -61,5 +62,5 @@ def make_environment(config: EnvConfig, video_folder: Path | None = None, video_
 
 
 def maker(config: EnvConfig, video_folder: Path | None, video_name: str) -> Callable[[], Env]:
-    """Return a function without arguments that builds the environment."""
-    return lambda: make_environment(config, video_folder, video_name)
+    """Return a function without arguments that builds the environment, such that its episodes can be played again."""
+    return lambda: Replay(make_environment(config, video_folder, video_name))

@@ -9,6 +9,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+import torch
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
 from rlexp.config import EnvConfig
@@ -61,9 +62,60 @@ class VectorEnvironment:
             final = [self._packer.pack_one(infos["final_obs"][i]) for i in truncated.nonzero()[0]]
         return StepResult(rewards, terminated, truncated, final, self._all_valid)
 
+    @property
+    def restorable(self) -> bool:
+        """Whether episodes under way can be played again."""
+        return isinstance(self._envs, SyncVectorEnv | AsyncVectorEnv)
+
+    def state(self) -> list[dict[str, Any]]:
+        """Return what it takes to play the episode under way of each environment again; empty if that cannot be."""
+        if not self.restorable:
+            return []
+        return [to_tensors(record) for record in self._envs.call("recorded")]  # type: ignore[attr-defined]
+
+    def load_state(self, records: list[dict[str, Any]], rows: Array) -> list[int]:
+        """Play the episodes of `state` again.
+
+        Args:
+            records: what `state` returned.
+            rows: the observations, [N, D], that were to be acted on next. Where an environment does not arrive at
+                the same one, bit for bit, it begins a new episode, and its row is replaced by the first of that.
+
+        Returns:
+            The numbers of the environments that began a new episode.
+        """
+        envs: Any = self._envs
+        envs.set_attr("record", [to_arrays(record) for record in records])
+        equal = [
+            good and self._packer.pack_one(observation).tobytes() == rows[i].tobytes()
+            for i, (observation, good) in enumerate(envs.call("come_back"))
+        ]
+        if not all(equal):
+            envs.set_attr("comes_back", equal)
+            for i, observation in enumerate(envs.call("start_afresh")):
+                if not equal[i]:
+                    rows[i] = self._packer.pack_one(observation)
+        return [i for i, same in enumerate(equal) if not same]
+
     def close(self) -> None:
         """Close all environments; a film under way is written to its file."""
         self._envs.close()
+
+
+def to_tensors(value: Any) -> Any:
+    """Return nested dicts with their arrays as tensors and their scalars as plain numbers, as checkpoints hold them."""
+    if isinstance(value, dict):
+        return {key: to_tensors(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(value.copy())
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def to_arrays(value: Any) -> Any:
+    """Undo `to_tensors`."""
+    if isinstance(value, dict):
+        return {key: to_arrays(item) for key, item in value.items()}
+    return value.numpy() if isinstance(value, torch.Tensor) else value
 
 
 def make_environments(

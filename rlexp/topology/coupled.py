@@ -9,9 +9,11 @@ import torch
 
 from rlexp.checkpoint import checkpoint_due
 from rlexp.envs import make_environments
+from rlexp.launch.stopping import stop_requested, stopped, stopping_between_updates
 from rlexp.learner import Learner
 from rlexp.models import build_policy
 from rlexp.player import Player
+from rlexp.topology.state import gather_own, load_player, load_random_state, random_state
 from rlexp.topology.transport import Alone, Group, gather_rollouts
 from rlexp.types import Episode, UpdateReport
 
@@ -19,10 +21,15 @@ if TYPE_CHECKING:
     from rlexp.launch import Rank
     from rlexp.logger import Recorder
     from rlexp.models import ActorCritic
+    from rlexp.topology.state import Start
 
 
-def run(rank: Rank, recorder: Recorder) -> ActorCritic:
-    """Collect and learn until the updates are done; return the trained policy."""
+def run(rank: Rank, recorder: Recorder, start: Start | None = None) -> ActorCritic:
+    """Collect and learn until the updates are done; return the trained policy.
+
+    Raises:
+        Interrupted: a stop was asked for; a checkpoint is written.
+    """
     config = rank.config
     group = Group(board=rank.board) if rank.size > 1 else Alone()
     policy = build_policy(config, rank.spec).to(rank.device)
@@ -31,21 +38,34 @@ def run(rank: Rank, recorder: Recorder) -> ActorCritic:
     order = rank.generator("minibatches", 0 if shared else rank.index, torch.device("cpu"))
     learner = Learner(config, policy, rank.fabric, group, order, envs)
     player = make_player(rank, policy)
+
+    def save() -> None:
+        own = {"random": random_state(rank.device), "player": player.state(), "learner": learner.own_state()}
+        recorder.checkpoint(policy, learner.state(), gather_own(own, rank))
+
     try:
-        for update in range(config.updates):
-            begin = time.perf_counter()
-            with rank.watch():
-                rollout = player.collect()
-            collected = time.perf_counter()
-            if shared and isinstance(group, Group):
-                rollout = gather_rollouts(rollout, group)
-            with rank.watch(together=True):
-                metrics = learner.update(rollout, 1 - update / config.updates)
-            done = time.perf_counter()
-            episodes = gather_episodes(player.episodes, group)
-            recorder.update(UpdateReport(update + 1, metrics, episodes, collected - begin, done - collected))
-            if checkpoint_due(config, update + 1):
-                recorder.checkpoint(policy, learner.state())
+        if start is not None:
+            policy.load_state_dict(start.policy)
+            learner.load_state(start.learner, start.own["learner"])
+            load_player(player, start.own["player"], rank)
+            load_random_state(start.own["random"], rank.device)
+        with stopping_between_updates():
+            for update in range(start.updates if start else 0, config.updates):
+                begin = time.perf_counter()
+                with rank.watch():
+                    rollout = player.collect()
+                collected = time.perf_counter()
+                if shared and isinstance(group, Group):
+                    rollout = gather_rollouts(rollout, group)
+                with rank.watch(together=True):
+                    metrics = learner.update(rollout, 1 - update / config.updates)
+                done = time.perf_counter()
+                episodes, signum = exchange(player.episodes, stop_requested(), group)
+                recorder.update(UpdateReport(update + 1, metrics, episodes, collected - begin, done - collected))
+                if signum or checkpoint_due(config, update + 1):
+                    save()
+                if signum:
+                    raise stopped(signum)
     finally:
         player.close()
     return policy
@@ -63,13 +83,13 @@ def make_player(rank: Rank, policy: ActorCritic) -> Player:
         return Player(envs, rank.environment_seeds(), policy, steps, generator, squash, autocast)
 
 
-def gather_episodes(episodes: list[Episode], group: Alone | Group) -> list[Episode]:
-    """Return the episodes of all ranks, in the order of ranks."""
+def exchange(episodes: list[Episode], signum: int, group: Alone | Group) -> tuple[list[Episode], int]:
+    """Return the episodes of all ranks, in the order of ranks, and the signal that asked any of them to stop, or 0."""
     if isinstance(group, Alone):
-        return episodes
-    most = int(group.gather(torch.tensor([len(episodes)])).max())
+        return episodes, signum
+    most, signum = group.gather(torch.tensor([len(episodes), signum])).amax(0).tolist()
     table = torch.full((most, 2), -1.0, dtype=torch.float64)
     for row, episode in enumerate(episodes):
         table[row] = torch.tensor([episode.episode_return, episode.length], dtype=torch.float64)
     rows = group.gather(table).flatten(0, 1).tolist() if most else []
-    return [Episode(total, int(length)) for total, length in rows if length >= 0]
+    return [Episode(total, int(length)) for total, length in rows if length >= 0], signum
