@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from rlexp.config import Config
+from rlexp.config import Config, passes
 from rlexp.settings import ConfigError
 
 FORMAT = 2
@@ -155,7 +155,4 @@ def run_directory(path: Path) -> Path:
 
 def checkpoint_due(config: Config, updates: int) -> bool:
     """Return whether a checkpoint is written after this many updates: the last one, or one that passes `every`."""
-    if updates == config.updates:
-        return True
-    every, size = config.checkpoint.every, config.steps_per_update
-    return every > 0 and updates * size // every > (updates - 1) * size // every
+    return updates == config.updates or passes(config.checkpoint.every, config.steps_per_update, updates)

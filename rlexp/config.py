@@ -89,9 +89,11 @@ class CheckpointConfig:
 
 @dataclass
 class EvalConfig:
-    """The evaluation after training."""
+    """The evaluation after training, and during it."""
 
     episodes: int = setting(10, "Greedy episodes after training, on seeds apart from training's; 0: none.", ge=0)
+    every: int = setting(0, "Environment steps between evaluations during training; 0: only at the end.", ge=0)
+    stop_at: float | None = setting(None, "Mean return of an evaluation at which training ends; null: never.")
     max_episode_steps: int = setting(100_000, "Steps after which an evaluation episode is cut.", ge=1)
 
 
@@ -162,6 +164,11 @@ class Config:
         if self.topology.name == "coupled":
             return self.rows_per_trainer
         return self.algo.num_steps * -(-self.env.num_envs // self.trainers)
+
+
+def passes(every: int, steps_per_update: int, updates: int) -> bool:
+    """Return whether the last of so many updates passed a multiple of `every` environment steps; 0: never."""
+    return every > 0 and updates * steps_per_update // every > (updates - 1) * steps_per_update // every
 
 
 def conf_dir() -> Path:
@@ -279,6 +286,13 @@ def validate(config: Config) -> None:
     threads = config.fabric.threads_per_rank
     if isinstance(threads, str) and threads != "auto":
         raise ConfigError(f"fabric.threads_per_rank={threads} is not a choice; allowed: auto, or a number from 1")
+    if config.eval.every > 0 and config.eval.episodes == 0:
+        raise ConfigError(f"eval.every={config.eval.every} needs episodes, but eval.episodes=0; give eval.episodes=10")
+    if config.eval.stop_at is not None and config.eval.every == 0:
+        raise ConfigError(
+            f"eval.stop_at={config.eval.stop_at:g} needs evaluations during training, but eval.every=0; give "
+            "eval.every=10000"
+        )
     if not config.algo.hidden_sizes:
         raise ConfigError("algo.hidden_sizes=[] is empty; give at least one width, such as algo.hidden_sizes=[64,64]")
 

@@ -63,9 +63,14 @@ def _results(rank: Rank, recorder: Recorder, policy: ActorCritic) -> dict[str, o
     if recorder.display is not None:
         recorder.display.close()
     folder = rank.run_dir / "videos" / "test" if config.capture_video else None
-    with rank.watch():
-        result = evaluate(config, policy, config.eval.episodes, seed=config.seed, video_folder=folder)
+    updates, result = recorder.evaluation or (0, None)
+    known = result is not None and updates == recorder.updates and folder is None
+    if not known:
+        with rank.watch():
+            result = evaluate(config, policy, config.eval.episodes, seed=config.seed, video_folder=folder)
+    assert result is not None
     values = result.as_dict()
-    recorder.test(values["mean_return"], result.video)
+    if not known:
+        recorder.test(values["mean_return"], result.video)
     log.info("evaluation over %d episodes: mean return %.2f", config.eval.episodes, values["mean_return"])
     return {"objective": values["mean_return"], "eval": values}

@@ -23,6 +23,7 @@ from rlexp.types import Episode, Metrics, UpdateReport
 if TYPE_CHECKING:
     from rlexp.config import Config
     from rlexp.display import Display
+    from rlexp.evaluate import EvalResult
     from rlexp.launch import Origin
     from rlexp.models import ActorCritic
 
@@ -167,6 +168,7 @@ class Recorder:
         self._last = time.perf_counter()
         self._begin = self._last - start["seconds"]
         self._saved = self.env_steps if self.updates else None
+        self.evaluation: tuple[int, EvalResult] | None = None  # the last one, and after how many updates
         if run_dir is None:
             return
         from rlexp.tensorboard import TensorBoard
@@ -189,6 +191,10 @@ class Recorder:
     def seconds(self) -> float:
         """Wall time since the loop began."""
         return self._last - self._begin
+
+    def leave_out(self, seconds: float) -> None:
+        """Take wall time that was spent on something else out of the loop's."""
+        self._begin, self._last = self._begin + seconds, self._last + seconds
 
     def mean_return(self) -> float:
         """Return the mean return of the last 100 training episodes; NaN before the first."""

@@ -9,6 +9,7 @@ import torch
 
 from rlexp.checkpoint import checkpoint_due
 from rlexp.envs import make_environments
+from rlexp.evaluator import Evaluator
 from rlexp.launch.stopping import stop_requested, stopped, stopping_between_updates
 from rlexp.learner import Learner
 from rlexp.models import build_policy
@@ -37,7 +38,7 @@ def run(rank: Rank, recorder: Recorder, start: Start | None = None) -> ActorCrit
     envs = config.env.num_envs * (rank.size if shared else 1)
     order = rank.generator("minibatches", 0 if shared else rank.index, torch.device("cpu"))
     learner = Learner(config, policy, rank.fabric, group, order, envs)
-    player = make_player(rank, policy)
+    player, evaluator = make_player(rank, policy), Evaluator(rank, recorder)
 
     def save() -> None:
         own = {"random": random_state(rank.device), "player": player.state(), "learner": learner.own_state()}
@@ -62,10 +63,13 @@ def run(rank: Rank, recorder: Recorder, start: Start | None = None) -> ActorCrit
                 done = time.perf_counter()
                 episodes, signum = exchange(player.episodes, stop_requested(), group)
                 recorder.update(UpdateReport(update + 1, metrics, episodes, collected - begin, done - collected))
-                if signum or checkpoint_due(config, update + 1):
+                enough = evaluator.due(update + 1) and _on_all(evaluator.reached(policy), group)
+                if signum or enough or checkpoint_due(config, update + 1):
                     save()
                 if signum:
                     raise stopped(signum)
+                if enough:
+                    break
     finally:
         player.close()
     return policy
@@ -81,6 +85,11 @@ def make_player(rank: Rank, policy: ActorCritic) -> Player:
     with rank.watch():
         envs = make_environments(config.env, config.env.num_envs, folder)
         return Player(envs, rank.environment_seeds(), policy, steps, generator, squash, autocast)
+
+
+def _on_all(flag: bool, group: Alone | Group) -> bool:
+    """Return whether any rank says yes."""
+    return bool(group.gather(torch.tensor([flag])).any())
 
 
 def exchange(episodes: list[Episode], signum: int, group: Alone | Group) -> tuple[list[Episode], int]:

@@ -18,6 +18,7 @@ import torch
 import torch.distributed as dist
 
 from rlexp.checkpoint import checkpoint_due
+from rlexp.evaluator import Evaluator
 from rlexp.launch.stopping import stop_requested, stopped, stopping_between_updates
 from rlexp.learner import Learner
 from rlexp.models import build_policy
@@ -115,6 +116,7 @@ class _PlayerLoop:
     ) -> None:
         self._rank, self._recorder, self._policy, self._weights, self._player = rank, recorder, policy, weights, player
         self._trainers = list(range(FIRST_TRAINER, rank.size))
+        self._evaluator = Evaluator(rank, recorder)
         self._learning: Collected | None = None  # what the trainers learn from now
 
     def run(self, state: dict[str, Any] | None) -> None:
@@ -130,7 +132,8 @@ class _PlayerLoop:
             collected = self._collect()
             if self._learning is not None and self._pauses(self._recorder.updates + 1):
                 self._take_over()
-                self._pause(collected)
+                if self._pause(collected):
+                    break
             sent = self._send(collected)
             if self._learning is not None:  # trainers find the next rollout there while this is recorded
                 self._take_over()
@@ -138,8 +141,8 @@ class _PlayerLoop:
             self._learning = collected
             if not config.topology.overlap:
                 self._take_over()
-                if self._pauses(self._recorder.updates):
-                    self._pause(None)
+                if self._pauses(self._recorder.updates) and self._pause(None):
+                    break
         if self._learning is not None:
             self._take_over()
             self._pause(None)
@@ -166,15 +169,29 @@ class _PlayerLoop:
         self._recorder.update(UpdateReport(number, metrics, learned.episodes, learned.seconds, seconds))
 
     def _pauses(self, updates: int) -> bool:
-        """Return whether the trainers get nothing more to learn from after so many updates, before a checkpoint."""
-        return bool(stop_requested()) or checkpoint_due(self._rank.config, updates)
+        """Return whether the trainers get nothing more to learn from after so many updates, before a `_pause`."""
+        due = checkpoint_due(self._rank.config, updates) or self._evaluator.due(updates)
+        return bool(stop_requested()) or due
 
-    def _pause(self, ahead: Collected | None) -> None:
-        """Write a checkpoint of all ranks, while the trainers wait; `ahead` is collected but not sent yet.
+    def _pause(self, ahead: Collected | None) -> bool:
+        """Evaluate and write a checkpoint, as it is due, while the trainers wait; return whether training is over.
+
+        `ahead` is collected but not sent yet.
 
         Raises:
             Interrupted: a stop was asked for.
         """
+        updates, signum = self._recorder.updates, stop_requested()
+        enough = self._evaluator.due(updates) and self._evaluator.reached(self._policy)
+        if signum or enough or checkpoint_due(self._rank.config, updates):
+            self._save(ahead)
+        if signum:
+            wait_for(send_order(Order.END, signum, self._trainers))
+            raise stopped(signum)
+        return enough
+
+    def _save(self, ahead: Collected | None) -> None:
+        """Write a checkpoint of all ranks, while the trainers wait."""
         wait_for(send_order(Order.SEND_STATE, 0, self._trainers))
         states = [receive_state(trainer) for trainer in self._trainers]
         own = {
@@ -184,9 +201,6 @@ class _PlayerLoop:
         }
         learner = states[0].pop("shared")
         self._recorder.checkpoint(self._policy, learner, [own, *states])
-        if signum := stop_requested():
-            wait_for(send_order(Order.END, signum, self._trainers))
-            raise stopped(signum)
 
 
 def _train(rank: Rank, group: Collective, start: Start | None) -> ActorCritic:
