@@ -166,7 +166,7 @@ class Recorder:
         self._recent: deque[Episode] = deque((Episode(*item) for item in start["recent"]), maxlen=EPISODES_SHOWN)
         self._best: float = start["best"]
         self._last = time.perf_counter()
-        self._begin = self._last - start["seconds"]
+        self._begin: float = self._last - start["seconds"]
         self._saved = self.env_steps if self.updates else None
         self.evaluation: tuple[int, EvalResult] | None = None  # the last one, and after how many updates
         if run_dir is None:
@@ -189,7 +189,7 @@ class Recorder:
 
     @property
     def seconds(self) -> float:
-        """Wall time since the loop began."""
+        """Wall time of the loop, earlier parts of the run included."""
         return self._last - self._begin
 
     def leave_out(self, seconds: float) -> None:
