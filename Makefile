@@ -21,7 +21,7 @@ DEV := $(VENV)/.installed-dev
 .DEFAULT_GOAL := help
 # Two pips must not write into .venv at once.
 .NOTPARALLEL:
-.PHONY: help cartpole lunarlander sweep results bench distributed test test-slow lint format tensorboard \
+.PHONY: help cartpole lunarlander sweep results bench bench-tensors distributed test test-slow lint format tensorboard \
 	constraints clean clean-outputs
 
 help: ## show this list
@@ -43,6 +43,9 @@ results: $(DEV) ## train all presets on several seeds and write docs/results.md 
 
 bench: $(BENCH) ## measure the speed against Stable-Baselines3
 	$(PY) -m benchmarks.speed $(ARGS)
+
+bench-tensors: $(BENCH) ## measure the speed of env.backend=torch over the number of environments
+	$(PY) -m benchmarks.tensors --peer $(ARGS)
 
 distributed: $(DEV) ## learning and speed of every topology, into docs/distributed-results.md
 	$(PY) -m benchmarks.distributed $(ARGS)

@@ -29,6 +29,7 @@ class EnvConfig:
 
     id: str = setting(MISSING, "Gymnasium id, such as CartPole-v1 or module:Id-v0.")
     num_envs: int = setting(4, "Environments of each rank that collects, N.", ge=1)
+    backend: str = setting("gymnasium", "What steps environments; torch: as tensors.", choices=("gymnasium", "torch"))
     vectorization: str = setting("sync", "sync: in one process; async: a process each.", choices=("sync", "async"))
     kwargs: dict[str, Any] = setting({}, "Keyword arguments of the environment.")
     max_episode_steps: int | None = setting(None, "Time limit of an episode; null: the environment's own.", ge=1)
@@ -222,6 +223,8 @@ def validate(config: Config) -> None:
     """
     check(config)
     _check_topology(config)
+    if config.env.backend == "torch":
+        _check_torch_backend(config.env)
     if config.updates < 1:
         raise ConfigError(
             f"total_timesteps={config.total_timesteps} is less than one update of {config.steps_per_update} steps "
@@ -276,6 +279,18 @@ def _check_topology(config: Config) -> None:
             raise ConfigError(
                 f"env.num_envs={config.env.num_envs} is less than the {config.trainers} trainers, which each need an "
                 f"environment; give env.num_envs={config.trainers} or more, or topology.share_data=true"
+            )
+
+
+def _check_torch_backend(env: EnvConfig) -> None:
+    """Check that nothing is asked for that environments of tensors do not have."""
+    fixed = {"vectorization": "sync", "kwargs": {}, "frame_stack": 1, "action_repeat": 1}
+    for key, allowed in fixed.items():
+        value = getattr(env, key)
+        if value != allowed:
+            raise ConfigError(
+                f"env.{key}={value} does not go with env.backend=torch; allowed there: env.{key}={allowed}, "
+                "or give env.backend=gymnasium"
             )
 
 

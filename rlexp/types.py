@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 ACTION_KINDS = ("discrete", "multidiscrete", "box")
@@ -107,6 +108,10 @@ class Rollout:
     final_obs: Tensor
     valid: Tensor
     initial_state: Tensor
+
+    def to(self, device: torch.device | str) -> Rollout:
+        """Return the rollout on a device."""
+        return Rollout(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
 @dataclass(frozen=True)

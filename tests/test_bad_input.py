@@ -116,6 +116,18 @@ def complaint(*overrides: str) -> str:
         ("fabric.threads_per_rank=many", r"fabric\.threads_per_rank=many is not a choice; allowed: auto"),
         ("fabric.threads_per_rank=0", r"fabric\.threads_per_rank=0 is out of range"),
         ("env.vectorization=threads", r"env\.vectorization=threads is not a choice; allowed: sync, async"),
+        ("env.backend=numpy", r"env\.backend=numpy is not a choice; allowed: gymnasium, .*torch"),
+        (
+            "env.backend=torch env=lunarlander",
+            r"env\.id=LunarLander-v3 has no version for env\.backend=torch; those that do: Acrobot-v1, CartPole-v0, ",
+        ),
+        ("env.backend=torch +env.kwargs.g=9.81", r"env\.kwargs=\{'g': 9\.81\} does not go with env\.backend=torch"),
+        (
+            "env.backend=torch env.vectorization=async",
+            r"env\.vectorization=async does not go with .*env\.vectorization=sync",
+        ),
+        ("env.backend=torch env.frame_stack=4", r"env\.frame_stack=4 does not go with .*env\.frame_stack=1"),
+        ("env.backend=torch env.action_repeat=2", r"env\.action_repeat=2 does not go with .*env\.action_repeat=1"),
         ("env.action_bounds=wrap", r"env\.action_bounds=wrap is not a choice; allowed: clip, tanh"),
         ("env.frame_stack=0", r"env\.frame_stack=0 is out of range"),
         ("env.clip_rewards=0", r"env\.clip_rewards=0(\.0)? is out of range; allowed: 0 < value"),

@@ -12,6 +12,7 @@ import numpy as np
 from rlexp.config import Config
 from rlexp.envs.make import make_environment
 from rlexp.envs.spaces import space_spec
+from rlexp.envs.tensors import TIME_LIMITS
 from rlexp.settings import ConfigError
 from rlexp.types import SpaceSpec
 
@@ -24,9 +25,14 @@ def check_environment(config: Config) -> SpaceSpec:
 
     Raises:
         ConfigError: the id is unknown (with the nearest names), a package is missing (with the pip command), the
-            environment does not build, or a space is not supported.
+            environment does not build, a space is not supported, or the backend does not have it.
     """
     env_id = config.env.id
+    if config.env.backend == "torch" and env_id not in TIME_LIMITS:
+        raise ConfigError(
+            f"env.id={env_id} has no version for env.backend=torch; those that do: {', '.join(TIME_LIMITS)}; "
+            "or give env.backend=gymnasium"
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of an old version, say: what matters of it is in the error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,11 @@ import torch
 
 from rlexp.checkpoint import checkpoint_due
 from rlexp.envs import make_environments
+from rlexp.envs.tensors import TIME_LIMITS, tensor_environment
 from rlexp.learner import Learner
 from rlexp.models import build_policy
 from rlexp.player import Player
+from rlexp.tensor_player import TensorPlayer
 from rlexp.topology.transport import Alone, Group, gather_rollouts
 from rlexp.types import Episode, UpdateReport
 
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from rlexp.launch import Rank
     from rlexp.logger import Recorder
     from rlexp.models import ActorCritic
+
+log = logging.getLogger(__name__)
 
 
 def run(rank: Rank, recorder: Recorder) -> ActorCritic:
@@ -38,7 +43,7 @@ def run(rank: Rank, recorder: Recorder) -> ActorCritic:
                 rollout = player.collect()
             collected = time.perf_counter()
             if shared and isinstance(group, Group):
-                rollout = gather_rollouts(rollout, group)
+                rollout = gather_rollouts(rollout.to("cpu"), group)
             with rank.watch(together=True):
                 metrics = learner.update(rollout, 1 - update / config.updates)
             done = time.perf_counter()
@@ -51,9 +56,11 @@ def run(rank: Rank, recorder: Recorder) -> ActorCritic:
     return policy
 
 
-def make_player(rank: Rank, policy: ActorCritic) -> Player:
+def make_player(rank: Rank, policy: ActorCritic) -> Player | TensorPlayer:
     """Build this rank's environments, film the first of rank 0 if asked to, and the player that owns them."""
     config = rank.config
+    if config.env.backend == "torch":
+        return make_tensor_player(rank, policy)
     folder = rank.run_dir / "videos" / "train" if config.capture_video and rank.index == 0 else None
     generator = rank.generator("sampling", rank.index, rank.device)
     squash = config.env.action_bounds == "tanh"
@@ -63,13 +70,34 @@ def make_player(rank: Rank, policy: ActorCritic) -> Player:
         return Player(envs, rank.environment_seeds(), policy, steps, generator, squash, autocast)
 
 
+def make_tensor_player(rank: Rank, policy: ActorCritic) -> TensorPlayer:
+    """Build this rank's environments of tensors, on its device, and the player that owns them; they are not filmed."""
+    config = rank.config
+    env = config.env
+    if config.capture_video and rank.index == 0:
+        log.warning("env.backend=torch films no training, only the test episode, which is played by gymnasium")
+    return TensorPlayer(
+        tensor_environment(env.id),
+        env.max_episode_steps or TIME_LIMITS[env.id],
+        env.num_envs,
+        policy,
+        rank.spec.action,
+        config.algo.num_steps,
+        rank.generator("sampling", rank.index, rank.device),
+        squash=env.action_bounds == "tanh",
+        autocast=rank.fabric.autocast,
+        compiled=config.compile,
+    )
+
+
 def gather_episodes(episodes: list[Episode], group: Alone | Group) -> list[Episode]:
     """Return the episodes of all ranks, in the order of ranks."""
     if isinstance(group, Alone):
         return episodes
     most = int(group.gather(torch.tensor([len(episodes)])).max())
     table = torch.full((most, 2), -1.0, dtype=torch.float64)
-    for row, episode in enumerate(episodes):
-        table[row] = torch.tensor([episode.episode_return, episode.length], dtype=torch.float64)
-    rows = group.gather(table).flatten(0, 1).tolist() if most else []
-    return [Episode(total, int(length)) for total, length in rows if length >= 0]
+    if episodes:
+        rows = [(episode.episode_return, episode.length) for episode in episodes]
+        table[: len(episodes)] = torch.tensor(rows, dtype=torch.float64)
+    gathered = group.gather(table).flatten(0, 1).tolist() if most else []
+    return [Episode(total, int(length)) for total, length in gathered if length >= 0]

@@ -84,7 +84,7 @@ def _play(rank: Rank, recorder: Recorder) -> ActorCritic:
         for _ in range(config.updates):
             begin = time.perf_counter()
             with rank.watch():
-                rollout = player.collect()
+                rollout = player.collect().to("cpu")
             seconds = time.perf_counter() - begin
             sent = send_rollouts([part(rollout, *bounds) for bounds in parts], ranks)
             if waiting:  # trainers find the next rollout there while what they made of the last one is recorded

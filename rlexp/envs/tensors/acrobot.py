@@ -31,9 +31,8 @@ class Acrobot(TensorEnvironment):
         second = _slopes(states + SECONDS / 2 * first, torque)
         third = _slopes(states + SECONDS / 2 * second, torque)
         fourth = _slopes(states + SECONDS * third, torque)
-        angle_1, angle_2, spin_1, spin_2 = (
-            states + SECONDS / 6.0 * (first + 2 * second + 2 * third + fourth)
-        ).unbind(-1)
+        after = states + SECONDS / 6.0 * (first + 2 * second + 2 * third + fourth)
+        angle_1, angle_2, spin_1, spin_2 = after.unbind(-1)
         angle_1, angle_2 = _wrapped(angle_1), _wrapped(angle_2)
         spin_1, spin_2 = spin_1.clamp(-MAX_SPIN_1, MAX_SPIN_1), spin_2.clamp(-MAX_SPIN_2, MAX_SPIN_2)
         terminated = -angle_1.cos() - (angle_2 + angle_1).cos() > 1.0
