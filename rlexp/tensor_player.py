@@ -159,7 +159,7 @@ class TensorPlayer:
     def _count_episodes(self, rewards: Tensor, done: Tensor) -> None:
         """Add up rewards [T, N] episode by episode, and keep the sums of those that go on."""
         steps, count = done.shape
-        sums = rewards.cumsum(0) + self._returns  # [T, N], from the start of each episode under way at the beginning
+        sums = _running_sums(rewards) + self._returns  # [T, N], from the start of the episodes under way before
         env, step = done.t().nonzero(as_tuple=True)  # environment by environment, in time
         ended, at = sums[step, env], step + 1 + self._lengths[env]
         follows = torch.zeros_like(env, dtype=torch.bool)
@@ -193,6 +193,18 @@ class TensorPlayer:
 
 STATE = ("states", "elapsed", "obs", "returns", "lengths")
 """What `state` holds beside the generator's."""
+
+
+def _running_sums(rows: Tensor) -> Tensor:
+    """Return the sum of rows [T, N] up to each, [T, N]; torch's cumsum is not deterministic on CUDA.
+
+    By doubling (Hillis & Steele 1986): after pass k each row is the sum of the last 2^k.
+    """
+    sums, reach = rows, 1
+    while reach < len(rows):
+        sums = torch.cat([sums[:reach], sums[reach:] + sums[:-reach]])
+        reach *= 2
+    return sums
 
 
 def _compiled(steps: Callable[..., Steps], device: torch.device) -> Callable[..., Steps]:
