@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from rlexp.compiled import compiled, compiler_found
 from rlexp.envs.tensors.base import TensorEnvironment, transition
 from rlexp.models import ActorCritic
 from rlexp.player import in_chunks
-from rlexp.step import compiler_found
 from rlexp.types import ActionSpec, Episode, Rollout
 
 UNROLLED = 8
@@ -58,7 +58,7 @@ class TensorPlayer:
         generator: draws all noise; its device is where everything happens.
         squash: whether real actions are squashed into their bounds by tanh instead of clipped.
         autocast: the precision that learners compute log-probabilities in; those of the rollout are computed in it too.
-        compiled: whether the steps are compiled; the rollout is the same to float tolerance.
+        compile_steps: whether the steps are compiled; the rollout is the same to float tolerance.
     """
 
     def __init__(
@@ -72,13 +72,13 @@ class TensorPlayer:
         generator: torch.Generator,
         squash: bool,
         autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
-        compiled: bool = False,
+        compile_steps: bool = False,
     ) -> None:
         self._env, self._limit, self._count, self._policy = env, limit, num_envs, policy
         self._num_steps, self._generator, self._squash, self._autocast = num_steps, generator, squash, autocast
         self._device = device = generator.device
         self._low, self._high = torch.tensor([action.low, action.high], device=device).unbind(0)
-        self._compiled = _compiled(self._steps, device) if compiled and compiler_found() else None
+        self._compiled = _compiled(self._steps, device) if compile_steps and compiler_found() else None
         self._states = env.start(self._uniform(num_envs))
         self._obs = env.observe(self._states)
         self._elapsed = torch.zeros(num_envs, dtype=torch.int64, device=device)
@@ -208,14 +208,10 @@ def _running_sums(rows: Tensor) -> Tensor:
 
 
 def _compiled(steps: Callable[..., Steps], device: torch.device) -> Callable[..., Steps]:
-    """Return `steps` compiled; on CUDA its kernels are launched as one graph."""
-    from torch._inductor import config as inductor
-
-    inductor.compile_threads = 1  # a pool of compiler processes would outlive a forked rank
+    """Return `steps` compiled."""
+    graph = compiled(steps, device)
     if device.type == "cpu":
-        compiled: Any = torch.compile(steps, dynamic=False)
-        return compiled  # type: ignore[no-any-return]  # torch.compile keeps the signature
-    graph: Any = torch.compile(steps, dynamic=False, mode="reduce-overhead")
+        return graph  # type: ignore[no-any-return]  # torch.compile keeps the signature
 
     def run(*arguments: Any) -> Steps:
         torch.compiler.cudagraph_mark_step_begin()

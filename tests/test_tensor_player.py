@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import torch
 
+from rlexp.compiled import compiler_found
 from rlexp.envs import check_environment
 from rlexp.envs.tensors import tensor_environment
 from rlexp.envs.vector import environment_actions
 from rlexp.models import build_policy
-from rlexp.step import compiler_found
 from rlexp.tensor_player import TensorPlayer
 from tests.helpers import composed, learner
 
@@ -29,7 +29,7 @@ def player_of(*overrides: str, seed: int = 0, compiled: bool = False, device: st
     squash = config.env.action_bounds == "tanh"
     return TensorPlayer(
         tensor_environment(config.env.id), config.env.max_episode_steps, config.env.num_envs, policy, spec.action,
-        config.algo.num_steps, torch.Generator(device).manual_seed(seed), squash, compiled=compiled,
+        config.algo.num_steps, torch.Generator(device).manual_seed(seed), squash, compile_steps=compiled,
     )  # fmt: skip
 
 

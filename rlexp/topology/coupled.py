@@ -86,7 +86,7 @@ def make_tensor_player(rank: Rank, policy: ActorCritic) -> TensorPlayer:
         rank.generator("sampling", rank.index, rank.device),
         squash=env.action_bounds == "tanh",
         autocast=rank.fabric.autocast,
-        compiled=config.compile,
+        compile_steps=config.compile,
     )
 
 
