@@ -63,7 +63,7 @@ class FabricConfig:
     devices: int = setting(1, "Ranks on this node.", ge=1)
     num_nodes: int = setting(1, "Nodes.", ge=1)
     precision: str = setting("32-true", "Precision of the networks.", choices=PRECISIONS)
-    threads_per_rank: int | str = setting("auto", "CPU threads of each rank; auto: see docs/performance.md.", ge=1)
+    threads_per_rank: int | str = setting("auto", "CPU threads of each rank; auto: see docs/distributed.md.", ge=1)
     timeout_seconds: float = setting(
         600.0, "Longest time of one rollout or update, in seconds, before it is a hang.", gt=0
     )
