@@ -9,7 +9,7 @@ from rlexp.envs.tensors import TIME_LIMITS, tensor_environment
 from rlexp.envs.tensors.base import transition
 
 IDS = sorted(TIME_LIMITS)
-EPISODES = 3
+EPISODES = 2
 FREE_STEPS = {"Acrobot-v1": 20, "CartPole-v0": 200, "CartPole-v1": 500, "MountainCar-v0": 200, "Pendulum-v1": 100}
 """Steps over which rounding may grow and still be nothing; the Acrobot is chaotic."""
 
