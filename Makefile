@@ -23,7 +23,8 @@ DEV := $(VENV)/.installed-dev
 # Two pips must not write into .venv at once.
 .NOTPARALLEL:
 .PHONY: help cartpole lunarlander sweep results bench bench-compare bench-plots bench-solved bench-startup \
-	bench-memory distributed test test-slow torture lint format tensorboard constraints clean clean-outputs
+	bench-memory bench-tensors distributed test test-slow torture lint format tensorboard constraints clean \
+	clean-outputs
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -66,6 +67,9 @@ bench-startup: $(BASE) ## seconds from the command to its first answer
 bench-memory: $(BASE) ## resident memory over a million steps
 	$(PY) -m benchmarks.memory $(ARGS)
 	$(PY) -m benchmarks.page
+
+bench-tensors: $(BENCH) ## measure the speed of env.backend=torch over the number of environments
+	$(PY) -m benchmarks.tensors --peer $(ARGS)
 
 distributed: $(DEV) ## learning and speed of every topology, into docs/distributed-results.md
 	$(PY) -m benchmarks.distributed $(ARGS)

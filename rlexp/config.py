@@ -34,7 +34,9 @@ class EnvConfig:
         "sync: in one process; async: a process each; vector: gymnasium's native vector environment.",
         choices=("sync", "async", "vector"),
     )
-    backend: str = setting("gymnasium", "What steps the environments.", choices=("gymnasium", "envpool"))
+    backend: str = setting(
+        "gymnasium", "What steps environments; torch: as tensors.", choices=("gymnasium", "envpool", "torch")
+    )
     threads: int | None = setting(None, "Threads of envpool in each rank; null: its share of the cores.", ge=1)
     kwargs: dict[str, Any] = setting({}, "Keyword arguments of the environment.")
     max_episode_steps: int | None = setting(None, "Time limit of an episode; null: the environment's own.", ge=1)
@@ -73,7 +75,7 @@ class FabricConfig:
     devices: int = setting(1, "Ranks on this node.", ge=1)
     num_nodes: int = setting(1, "Nodes.", ge=1)
     precision: str = setting("32-true", "Precision of the networks.", choices=PRECISIONS)
-    threads_per_rank: int | str = setting("auto", "CPU threads of each rank; auto: see docs/performance.md.", ge=1)
+    threads_per_rank: int | str = setting("auto", "CPU threads of each rank; auto: see docs/distributed.md.", ge=1)
     timeout_seconds: float = setting(
         600.0, "Longest time of one rollout or update, in seconds, before it is a hang.", gt=0
     )
@@ -261,6 +263,8 @@ def validate(config: Config) -> None:
     check(config)
     _check_topology(config)
     _check_env(config.env, config.algo.num_steps)
+    if config.env.backend == "torch":
+        _check_torch_backend(config.env)
     if config.updates < 1:
         raise ConfigError(
             f"total_timesteps={config.total_timesteps} is less than one update of {config.steps_per_update} steps "
@@ -343,6 +347,18 @@ def _check_topology(config: Config) -> None:
             raise ConfigError(
                 f"env.num_envs={config.env.num_envs} is less than the {config.trainers} trainers, which each need an "
                 f"environment; give env.num_envs={config.trainers} or more, or topology.share_data=true"
+            )
+
+
+def _check_torch_backend(env: EnvConfig) -> None:
+    """Check that nothing is asked for that environments of tensors do not have."""
+    fixed = {"vectorization": "sync", "kwargs": {}, "frame_stack": 1, "action_repeat": 1}
+    for key, allowed in fixed.items():
+        value = getattr(env, key)
+        if value != allowed:
+            raise ConfigError(
+                f"env.{key}={value} does not go with env.backend=torch; allowed there: env.{key}={allowed}, "
+                "or give env.backend=gymnasium"
             )
 
 

@@ -57,7 +57,7 @@ class Learner:
             rollout: of the environments of this rank, or of all where data are shared.
             fraction_left: 1 at the first update, falling linearly towards 0; anneals what the algorithm anneals.
         """
-        rollout = Rollout(*(getattr(rollout, field.name).to(self._device) for field in fields(rollout)))
+        rollout = rollout.to(self._device)
         algo = self._algo
         learning_rate = algo.learning_rate * (fraction_left if algo.anneal_lr else 1.0)
         self._stepper.learning_rate(learning_rate)

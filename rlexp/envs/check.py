@@ -13,6 +13,7 @@ from rlexp.config import Config
 from rlexp.envs.make import make_environment
 from rlexp.envs.next_step import check_next_step
 from rlexp.envs.spaces import space_spec
+from rlexp.envs.tensors import TIME_LIMITS
 from rlexp.settings import ConfigError
 from rlexp.types import SpaceSpec
 
@@ -25,9 +26,14 @@ def check_environment(config: Config) -> SpaceSpec:
 
     Raises:
         ConfigError: the id is unknown (with the nearest names), a package is missing (with the pip command), the
-            environment does not build, or a space is not supported.
+            environment does not build, a space is not supported, or the backend does not have it.
     """
     env_id = config.env.id
+    if config.env.backend == "torch" and env_id not in TIME_LIMITS:
+        raise ConfigError(
+            f"env.id={env_id} has no version for env.backend=torch; those that do: {', '.join(TIME_LIMITS)}; "
+            "or give env.backend=gymnasium"
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of an old version, say: what matters of it is in the error
@@ -60,9 +66,10 @@ def check_environment(config: Config) -> SpaceSpec:
 
 def film_note(config: Config) -> str | None:
     """Return what to tell a person whose training cannot be filmed; None where it can or need not."""
-    if not (config.capture_video and config.env.resets_on_next_step):
+    backend = config.env.backend
+    if not config.capture_video or (backend == "gymnasium" and config.env.vectorization != "vector"):
         return None
-    chosen = "env.backend=envpool" if config.env.backend == "envpool" else "env.vectorization=vector"
+    chosen = "env.vectorization=vector" if backend == "gymnasium" else f"env.backend={backend}"
     return f"capture_video=true films the test episode only: {chosen} steps all environments at once"
 
 

@@ -9,14 +9,16 @@ import torch
 
 from rlexp.checkpoint import checkpoint_due
 from rlexp.envs import make_environments
+from rlexp.envs.tensors import TIME_LIMITS, tensor_environment
 from rlexp.evaluator import Evaluator
 from rlexp.launch.stopping import stop_requested, stopped, stopping_between_updates
 from rlexp.learner import Learner
 from rlexp.models import build_policy
 from rlexp.player import Player
+from rlexp.tensor_player import TensorPlayer
 from rlexp.topology.state import gather_own, load_player, load_random_state, random_state
 from rlexp.topology.transport import Alone, Group, gather_rollouts
-from rlexp.types import Episode, UpdateReport
+from rlexp.types import Collector, Episode, UpdateReport
 
 if TYPE_CHECKING:
     from rlexp.launch import Rank
@@ -57,7 +59,7 @@ def run(rank: Rank, recorder: Recorder, start: Start | None = None) -> ActorCrit
                     rollout = player.collect()
                 collected = time.perf_counter()
                 if shared and isinstance(group, Group):
-                    rollout = gather_rollouts(rollout, group)
+                    rollout = gather_rollouts(rollout.to("cpu"), group)
                 with rank.watch(together=True):
                     metrics = learner.update(rollout, 1 - update / config.updates)
                 done = time.perf_counter()
@@ -75,9 +77,11 @@ def run(rank: Rank, recorder: Recorder, start: Start | None = None) -> ActorCrit
     return policy
 
 
-def make_player(rank: Rank, policy: ActorCritic) -> Player:
+def make_player(rank: Rank, policy: ActorCritic) -> Collector:
     """Build this rank's environments, film the first of rank 0 if asked to, and the player that owns them."""
     config = rank.config
+    if config.env.backend == "torch":
+        return make_tensor_player(rank, policy)
     folder = rank.run_dir / "videos" / "train" if config.capture_video and rank.index == 0 else None
     generator = rank.generator("sampling", rank.index, rank.device)
     squash = config.env.action_bounds == "tanh"
@@ -85,6 +89,24 @@ def make_player(rank: Rank, policy: ActorCritic) -> Player:
     with rank.watch():
         envs = make_environments(config.env, config.env.num_envs, folder)
         return Player(envs, rank.environment_seeds(), policy, steps, generator, squash, autocast)
+
+
+def make_tensor_player(rank: Rank, policy: ActorCritic) -> TensorPlayer:
+    """Build this rank's environments of tensors, on its device, and the player that owns them; they are not filmed."""
+    config = rank.config
+    env = config.env
+    return TensorPlayer(
+        tensor_environment(env.id),
+        env.max_episode_steps or TIME_LIMITS[env.id],
+        env.num_envs,
+        policy,
+        rank.spec.action,
+        config.algo.num_steps,
+        rank.generator("sampling", rank.index, rank.device),
+        squash=env.action_bounds == "tanh",
+        autocast=rank.fabric.autocast,
+        compile_steps=config.compile,
+    )
 
 
 def _on_all(flag: bool, group: Alone | Group) -> bool:
@@ -98,7 +120,8 @@ def exchange(episodes: list[Episode], signum: int, group: Alone | Group) -> tupl
         return episodes, signum
     most, signum = group.gather(torch.tensor([len(episodes), signum])).amax(0).tolist()
     table = torch.full((most, 2), -1.0, dtype=torch.float64)
-    for row, episode in enumerate(episodes):
-        table[row] = torch.tensor([episode.episode_return, episode.length], dtype=torch.float64)
-    rows = group.gather(table).flatten(0, 1).tolist() if most else []
-    return [Episode(total, int(length)) for total, length in rows if length >= 0], signum
+    if episodes:
+        rows = [(episode.episode_return, episode.length) for episode in episodes]
+        table[: len(episodes)] = torch.tensor(rows, dtype=torch.float64)
+    gathered = group.gather(table).flatten(0, 1).tolist() if most else []
+    return [Episode(total, int(length)) for total, length in gathered if length >= 0], signum

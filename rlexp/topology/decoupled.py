@@ -49,9 +49,8 @@ if TYPE_CHECKING:
     from rlexp.launch import Rank
     from rlexp.logger import Recorder
     from rlexp.models import ActorCritic
-    from rlexp.player import Player
     from rlexp.topology.state import Start
-    from rlexp.types import Collective
+    from rlexp.types import Collective, Collector
 
 PLAYER, FIRST_TRAINER = 0, 1
 
@@ -112,7 +111,7 @@ class _PlayerLoop:
     """The player's side: what is collected, what the trainers are at, and what has come of it."""
 
     def __init__(
-        self, rank: Rank, recorder: Recorder, policy: ActorCritic, weights: torch.nn.Parameter, player: Player
+        self, rank: Rank, recorder: Recorder, policy: ActorCritic, weights: torch.nn.Parameter, player: Collector
     ) -> None:
         self._rank, self._recorder, self._policy, self._weights, self._player = rank, recorder, policy, weights, player
         self._trainers = list(range(FIRST_TRAINER, rank.size))
@@ -151,7 +150,7 @@ class _PlayerLoop:
     def _collect(self) -> Collected:
         begin = time.perf_counter()
         with self._rank.watch():
-            rollout = self._player.collect()
+            rollout = self._player.collect().to("cpu")
         return Collected(rollout, self._player.episodes, time.perf_counter() - begin)
 
     def _send(self, collected: Collected) -> Sent:

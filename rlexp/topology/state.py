@@ -17,7 +17,7 @@ from rlexp.topology.transport import receive_state, send_state
 
 if TYPE_CHECKING:
     from rlexp.launch import Rank
-    from rlexp.player import Player
+    from rlexp.types import Collector
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ def load_random_state(state: dict[str, Any], device: torch.device) -> None:
         torch.cuda.set_rng_state(state["cuda"], device)
 
 
-def load_player(player: Player, state: dict[str, Any], rank: Rank) -> None:
+def load_player(player: Collector, state: dict[str, Any], rank: Rank) -> None:
     """Let a player go on from its state, and say so where environments do not come back as they were."""
     with rank.watch():
         afresh = player.load_state(state)
