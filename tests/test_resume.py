@@ -271,7 +271,7 @@ def test_a_directory_may_have_a_name_that_hydra_would_read_otherwise(tmp_path):
 
 def test_a_sweep_goes_on_with_the_jobs_that_are_not_completed(killing, tmp_path):
     words = [word for word in small(*SAVING) if not word.startswith("hydra.run.dir")]
-    words += ["--multirun", "seed=1,2,3", f"hydra.sweep.dir={tmp_path / 'SWEEP'}"]
+    words = ["--multirun", *words, "seed=1,2,3", f"hydra.sweep.dir={tmp_path / 'SWEEP'}"]
     killing("collect")  # the first process that gets so far: the rank of the first job
     code, _, _ = again(*words, cwd=tmp_path / "first")
     folders = sorted(path for path in (tmp_path / "SWEEP").iterdir() if path.is_dir())
