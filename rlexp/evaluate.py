@@ -9,6 +9,7 @@ checkpoint as NAME.eval.json; with capture_video=true the first episode is filme
 from __future__ import annotations
 
 import json
+import math
 import os
 import statistics
 import sys
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlexp.config import EVAL_SEED_START, Config, from_plain
+from rlexp.faults import Fault
 from rlexp.settings import ConfigError, check, setting
 
 if TYPE_CHECKING:
@@ -71,6 +73,9 @@ def evaluate(
         seed: of the experiment; the episodes' own seeds follow from it.
         deterministic: take the most probable action rather than a sample.
         video_folder: where the first episode is filmed; None: nowhere.
+
+    Raises:
+        Fault: an observation or a return is not finite.
     """
     import torch
 
@@ -87,6 +92,9 @@ def evaluate(
             played = _play(config, policy, envs, part, None if deterministic else generator)
         finally:
             envs.close()
+        bad = next((i for i, (total, _) in enumerate(played) if not math.isfinite(total)), None)
+        if bad is not None:
+            raise Fault(f"non-finite return ({played[bad][0]}) of evaluation episode {start + bad} (seed {part[bad]})")
         returns += [total for total, _ in played]
         lengths += [length for _, length in played]
     films = sorted(video_folder.glob("test-*.mp4")) if video_folder is not None else []
@@ -118,6 +126,9 @@ def _play(
                 actions = distribution.sample(params, distribution.noise((count,), generator))
             taken = environment_actions(actions.cpu().numpy(), envs.spec, squash)
             result = envs.step(taken, rows)
+            if envs.row_dtype != np.uint8 and not np.isfinite(rows).all():
+                bad = int((~np.isfinite(rows)).any(1).argmax())
+                raise Fault(f"non-finite observation in the evaluation episode with seed {seeds[bad]}")
             totals += np.where(done, 0.0, result.rewards)
             lengths += ~done
             done |= result.terminated | result.truncated
@@ -221,7 +232,7 @@ def cli() -> None:
         return
     try:
         print(json.dumps(main(parse(sys.argv[1:])), indent=2))
-    except ConfigError as error:
+    except (ConfigError, Fault) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except BrokenPipeError:

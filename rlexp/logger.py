@@ -31,6 +31,7 @@ METRIC_NAMES = {
     "explained_variance": "Info/explained_variance",
     "value_mean": "Info/value_mean",
     "grad_norm": "Info/grad_norm",
+    "skipped_steps": "Info/skipped_steps",
     "learning_rate": "Info/learning_rate",
 }
 COLUMNS = (

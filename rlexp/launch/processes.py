@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlexp.launch.cause import LONGEST_TRACE, LOST_PEER, hung, log_size, logged, one_line, progress, shortened, tell
 from rlexp.launch.rank import MARGIN_SECONDS, Body, Job, RunFailed, check_devices, enter
-from rlexp.launch.stopping import Interrupted, stoppable
+from rlexp.launch.stopping import Interrupted, held, stoppable
 from rlexp.launch.torchrun import run_as_rank
 from rlexp.logger import Summary
 
@@ -97,7 +97,7 @@ def _rank_main(
         sys.stdout.flush()
         os._exit(128 + error.signum)
     except BaseException as error:
-        pipe.send((one_line(error), shortened(traceback.format_exc(), LONGEST_TRACE), time.monotonic()))
+        pipe.send((one_line(error, index), shortened(traceback.format_exc(), LONGEST_TRACE), time.monotonic()))
         sys.stdout.flush()
         os._exit(1)
 
@@ -127,6 +127,7 @@ class _Ranks:
     def __init__(self, job: Job, body: Body) -> None:
         on_cpu = job.config.fabric.accelerator == "cpu"
         method = "fork" if sys.platform == "linux" and on_cpu else "spawn"
+        self._held = held if method == "fork" else contextlib.nullcontext  # a spawned child dies of an early signal
         context: Any = multiprocessing.get_context(method)
         _preload()
         port, count = _free_port(), job.config.fabric.devices
@@ -160,7 +161,8 @@ class _Ranks:
         before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             for process, sender in self._processes:
-                process.start()
+                with self._held():
+                    process.start()
                 sender.close()
             failures = self._wait()
         finally:
@@ -199,7 +201,7 @@ class _Ranks:
         with contextlib.suppress(EOFError, OSError):
             if self._reports[index].poll():
                 error, trace, when = self._reports[index].recv()
-                return _Failure((2 if LOST_PEER.search(error) else 1, when), index, f"rank {index}: {error}", trace)
+                return _Failure((2 if LOST_PEER.search(error) else 1, when), index, error, trace)
         error = f"rank {index} ended with exit code {process.exitcode}"
         if process.exitcode - 128 in (signal.SIGINT, signal.SIGTERM):
             error = f"rank {index} was stopped by {signal.Signals(process.exitcode - 128).name}"

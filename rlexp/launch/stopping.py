@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 
 AGAIN_SECONDS = 0.01
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(BaseException):
@@ -19,6 +20,20 @@ class Interrupted(BaseException):
 
 
 @contextlib.contextmanager
+def held() -> Iterator[None]:
+    """Hold signals back while a child is forked, which inherits that until it is `stoppable`.
+
+    The child would otherwise hand a signal that comes before it has handlers of its own to the parent's, which does
+    nothing in the child: the signal would be lost.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+
+@contextlib.contextmanager
 def stoppable() -> Iterator[None]:
     """Raise `Interrupted` where the program stands when SIGINT or SIGTERM comes; a second one is ignored.
 
@@ -27,7 +42,7 @@ def stoppable() -> Iterator[None]:
     """
 
     def stop(signum: int, frame: object) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         raise Interrupted(signum)
 
@@ -40,8 +55,9 @@ def stoppable() -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
 
     hook_before, sys.unraisablehook = sys.unraisablehook, ignored
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in SIGNALS}
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

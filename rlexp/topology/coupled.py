@@ -9,6 +9,7 @@ import torch
 
 from rlexp.checkpoint import checkpoint_due
 from rlexp.envs import make_environments
+from rlexp.faults import check_rollout, check_update
 from rlexp.learner import Learner
 from rlexp.models import build_policy
 from rlexp.player import Player
@@ -36,11 +37,14 @@ def run(rank: Rank, recorder: Recorder) -> ActorCritic:
             begin = time.perf_counter()
             with rank.watch():
                 rollout = player.collect()
+            stride = config.env.num_envs * config.players
+            check_rollout(rollout, rank.spec.observation, rank.index, update * config.steps_per_update, stride)
             collected = time.perf_counter()
             if shared and isinstance(group, Group):
                 rollout = gather_rollouts(rollout, group)
             with rank.watch(together=True):
                 metrics = learner.update(rollout, 1 - update / config.updates)
+            check_update(metrics, learner, update + 1)
             done = time.perf_counter()
             episodes = gather_episodes(player.episodes, group)
             recorder.update(UpdateReport(update + 1, metrics, episodes, collected - begin, done - collected))

@@ -15,6 +15,7 @@ import torch
 import torch.distributed as dist
 
 from rlexp.checkpoint import checkpoint_due
+from rlexp.faults import check_rollout, check_update
 from rlexp.learner import Learner
 from rlexp.models import build_policy
 from rlexp.step import flatten_parameters
@@ -81,10 +82,12 @@ def _play(rank: Rank, recorder: Recorder) -> ActorCritic:
 
     player = make_player(rank, policy)
     try:
-        for _ in range(config.updates):
+        for update in range(config.updates):
             begin = time.perf_counter()
             with rank.watch():
                 rollout = player.collect()
+            start, stride = update * config.steps_per_update, config.env.num_envs
+            check_rollout(rollout, rank.spec.observation, PLAYER, start, stride)
             seconds = time.perf_counter() - begin
             sent = send_rollouts([part(rollout, *bounds) for bounds in parts], ranks)
             if waiting:  # trainers find the next rollout there while what they made of the last one is recorded
@@ -115,6 +118,7 @@ def _train(rank: Rank, group: Collective) -> ActorCritic:
         begin = time.perf_counter()
         with rank.watch(together=True):
             metrics = learner.update(rollout, 1 - update / config.updates)
+        check_update(metrics, learner, update + 1)
         if group.rank == 0:
             send_update(policy, learner.weights, metrics, time.perf_counter() - begin, PLAYER)
             if checkpoint_due(config, update + 1):
