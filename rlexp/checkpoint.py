@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 import pickle
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -11,27 +14,43 @@ from typing import Any
 
 import torch
 
+from rlexp.archive import Refused, check_archive, check_state
 from rlexp.config import Config
+from rlexp.faults import writing
 from rlexp.settings import ConfigError
 
 FORMAT = 1
 LAST, BEST = "last.ckpt", "best.ckpt"
+CHECKSUM_BYTES = 64
 DAMAGES = (
     RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, EOFError, LookupError, ValueError, OSError,
-    AttributeError, TypeError,
+    AttributeError, TypeError, ArithmeticError, MemoryError, struct.error,
 )  # fmt: skip
 """What reading a file that is damaged, or no checkpoint, may raise."""
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Write `state` to a temporary file beside `path`, sync it, and rename it into place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write `state` to a temporary file beside `path`, sync it, and rename it into place.
+
+    Raises:
+        Fault: it cannot be written; what was there before is still there.
+    """
     temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        torch.save({"format": FORMAT, **state}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, **state}, buffer)
+    archive = buffer.getbuffer()[:-2]  # without its last field, the length of the comment: 0
+    with writing(path):
+        path.parent.mkdir(exist_ok=True)  # but not the run directory, if that was removed
+        try:
+            with temporary.open("wb") as file:
+                file.write(archive)
+                file.write(CHECKSUM_BYTES.to_bytes(2, "little") + hashlib.sha256(archive).hexdigest().encode())
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -45,11 +64,17 @@ def load(path: Path) -> dict[str, Any]:
             f"checkpoint={path} is not a file; give the path of a checkpoint, such as RUN/checkpoints/{LAST}"
         )
     try:
-        with zipfile.ZipFile(path) as archive:  # torch itself compares no checksums, and reads flipped bits as weights
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise zipfile.BadZipFile(f"bad checksum of {damaged}")
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        content = path.read_bytes()
+        if not content.startswith(b"PK"):
+            raise zipfile.BadZipFile("not a zip archive")
+        checksum = hashlib.sha256(memoryview(content)[: -CHECKSUM_BYTES - 2]).hexdigest()
+        if content[-CHECKSUM_BYTES:] != checksum.encode():
+            raise zipfile.BadZipFile("bad checksum")
+        check_archive(content)
+        check_state(torch.load(io.BytesIO(content), map_location="meta", weights_only=True), len(content))
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Refused as error:
+        raise ConfigError(f"checkpoint={path} is refused: {error}") from None
     except DAMAGES as error:
         reason = " ".join(str(error).rpartition("WeightsUnpickler error: ")[2].split()).partition(". ")[0][:120]
         raise ConfigError(f"checkpoint={path} is damaged or no checkpoint ({type(error).__name__}: {reason})") from None

@@ -36,8 +36,8 @@ class EnvConfig:
     normalize_rewards: bool = setting(False, "Scale rewards by the running deviation of discounted returns.")
     clip_observations: float | None = setting(None, "Clip (normalised) observations to +- this; null: off.", gt=0)
     clip_rewards: float | None = setting(None, "Clip (normalised) rewards to +- this; null: off.", gt=0)
-    frame_stack: int = setting(1, "Observations stacked along a new first axis.", ge=1)
-    action_repeat: int = setting(1, "Times each action is repeated, rewards summed.", ge=1)
+    frame_stack: int = setting(1, "Observations stacked along a new first axis.", ge=1, le=1_000)
+    action_repeat: int = setting(1, "Times each action is repeated, rewards summed.", ge=1, le=1_000)
     action_bounds: str = setting(
         "clip", "How Box actions keep their bounds: clip, or tanh squashing.", choices=("clip", "tanh")
     )

@@ -1,9 +1,11 @@
 """Evaluation of a policy, and the command that evaluates a checkpoint.
 
 usage: python -m rlexp.evaluate checkpoint=PATH [episodes=10] [deterministic=true] [capture_video=false] [seed=N]
+           [env_id=module:Id]
 
 The experiment comes from the checkpoint, its normaliser frozen. The result is printed as JSON and written beside the
 checkpoint as NAME.eval.json; with capture_video=true the first episode is filmed. seed defaults to the experiment's.
+env_id must be given where the environment lies in a module, whose code is then run.
 """
 
 from __future__ import annotations
@@ -17,9 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlexp.config import EVAL_SEED_START, Config, from_plain
+from rlexp.config import EVAL_SEED_START, Config
 from rlexp.faults import Fault
 from rlexp.settings import ConfigError, check, setting
+from rlexp.trust import check_links
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -143,6 +146,7 @@ class Options:
     episodes: int = setting(10, "Number of episodes.", ge=1)
     deterministic: bool = setting(True, "Take the most probable action instead of a sample.")
     capture_video: bool = setting(False, "Film the first episode.")
+    env_id: str | None = setting(None, "The environment's id; needed where it names a module, whose code is then run.")
     seed: int | None = setting(None, "Seed; null: the experiment's.", ge=0, lt=EVAL_SEED_START)
 
 
@@ -178,35 +182,46 @@ def parse(arguments: Sequence[str]) -> Options:
     return values
 
 
-def load_policy(path: Path) -> tuple[Config, ActorCritic, dict[str, Any]]:
+def load_policy(path: Path, env_id: str | None = None) -> tuple[Config, ActorCritic, dict[str, Any]]:
     """Return the experiment of a checkpoint, its policy on the CPU, and the whole checkpoint.
 
+    Args:
+        path: of the checkpoint; it may come from a stranger.
+        env_id: the environment, where the checkpoint names one in a module of its own; see `trust.stored_config`.
+
     Raises:
-        ConfigError: the checkpoint is missing or damaged, or does not fit the environment that it names.
+        ConfigError: the checkpoint is missing, damaged or refused, or does not fit the environment that it names.
     """
-    from rlexp import checkpoint
+    import torch
+
+    from rlexp import checkpoint, trust
     from rlexp.envs import check_environment
     from rlexp.models import build_policy
 
     state = checkpoint.load(path)
-    try:
-        config = from_plain(state["config"], state["algo"])
-        policy = build_policy(config, check_environment(config))
-        policy.load_state_dict(state["policy"])
-    except (KeyError, TypeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise ConfigError(f"checkpoint={path} does not hold what its experiment needs: {reason}") from None
+    if not isinstance(state.get("env_steps"), int):
+        raise ConfigError(f"checkpoint={path} does not say after how many env_steps it was written")
+    config = trust.stored_config(state, path, env_id)
+    trust.check_sizes(config, state.get("policy"), path)
+    spec = check_environment(config)
+    with torch.device("meta"):  # shapes without memory
+        wanted = build_policy(config, spec).state_dict()
+    trust.check_tensors(state["policy"], wanted, path)
+    policy = build_policy(config, spec)
+    policy.load_state_dict(state["policy"])
     return config, policy, state
 
 
 def main(options: Options) -> dict[str, Any]:
     """Evaluate a checkpoint; write and return the result."""
     path = Path(options.checkpoint)
-    config, policy, state = load_policy(path)
+    config, policy, state = load_policy(path, options.env_id)
     seed = config.seed if options.seed is None else options.seed
     run_dir = path.parent.parent if path.parent.name == "checkpoints" else path.parent
     # in a folder of its own, so that the film of the run itself stays
     folder = run_dir / "videos" / "test" / f"{path.stem}-seed{seed}" if options.capture_video else None
+    if folder is not None:
+        check_links(folder, run_dir)
     result = evaluate(
         config, policy, options.episodes, seed=seed, deterministic=options.deterministic, video_folder=folder
     )

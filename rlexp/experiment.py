@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,8 @@ def run_rank(rank: Rank) -> None:
             summary.change(**_results(rank, recorder, policy))
     except BaseException:
         if first:
-            summary.change(**_progress(recorder, rank.size))
+            with contextlib.suppress(OSError):  # of a full disk; what was raised says more
+                summary.change(**_progress(recorder, rank.size))
         raise
     finally:
         recorder.close()

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 LOSSES = ("policy_loss", "value_loss", "entropy_loss", "grad_norm")
 """The metrics that must be finite; the approximate KL may overflow where the policy has moved far."""
 
+MOST_OF_A_REASON = 300
+"""Characters, from its end."""
+
 
 class Fault(Exception):
     """Something outside the program's control went wrong; str() is one line that says all, the rank included."""
@@ -32,7 +35,8 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise Fault(f"cannot write {path}: {error.strerror or error}") from error
+        reason = " ".join(str(error.strerror or error).split())  # of a film: all that ffmpeg said
+        raise Fault(f"cannot write {path}: {reason[-MOST_OF_A_REASON:]}") from error
 
 
 def check_rollout(rollout: Rollout, spec: ObservationSpec, rank: int, start: int, stride: int) -> None:

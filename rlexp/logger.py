@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import importlib.metadata
 import json
@@ -15,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlexp.faults import writing
 from rlexp.types import Episode, Metrics, UpdateReport
 
 if TYPE_CHECKING:
@@ -60,8 +62,14 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
         return value
 
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(clean(values), indent=2) + "\n")
-    temporary.replace(path)
+    try:
+        temporary.unlink(missing_ok=True)
+        with temporary.open("x") as file:  # x: follows no link
+            file.write(json.dumps(clean(values), indent=2) + "\n")
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def versions() -> dict[str, str]:
@@ -110,9 +118,26 @@ class Summary:
         return values
 
 
+class _LogFile(logging.FileHandler):
+    """A log that stays as it is where it cannot be written: no reason to end a run, which fails elsewhere then."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a message if that can be done."""
+        with contextlib.suppress(OSError):
+            super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Leave it."""
+
+    def close(self) -> None:
+        """Close the file, whatever of it can be written."""
+        with contextlib.suppress(OSError):
+            super().close()
+
+
 def log_to(path: Path) -> logging.Handler:
     """Send every logger's messages from level INFO on to a file; return the handler, to be removed at the end."""
-    handler = logging.FileHandler(path, delay=True)
+    handler = _LogFile(path, delay=True)
     handler.setFormatter(logging.Formatter(LOG_FORMAT))
     root = logging.getLogger()
     root.addHandler(handler)
@@ -144,10 +169,12 @@ class Recorder:
             return
         from rlexp.tensorboard import TensorBoard
 
-        self._file = (run_dir / "metrics.csv").open("w", newline="")
-        self._rows = csv.writer(self._file)
-        self._rows.writerow(COLUMNS)
-        self._board = TensorBoard(run_dir / "tensorboard", config)
+        with writing(run_dir / "metrics.csv"):
+            self._file = (run_dir / "metrics.csv").open("w", newline="")
+            self._rows = csv.writer(self._file)
+            self._rows.writerow(COLUMNS)
+        with writing(run_dir / "tensorboard"):
+            self._board = TensorBoard(run_dir / "tensorboard", config)
 
     @property
     def seconds(self) -> float:
@@ -168,9 +195,14 @@ class Recorder:
         self._recent.extend(report.episodes)
         row = self._row(report, steps / (now - self._last))
         self._last = now
-        self._rows.writerow(["" if isinstance(v, float) and math.isnan(v) else v for v in row.values()])
-        self._file.flush()
-        self._board.scalars(self.env_steps, {k: v for k, v in row.items() if k != "env_steps" and not math.isnan(v)})
+        with writing(self._run_dir / "metrics.csv"):
+            self._rows.writerow(["" if isinstance(v, float) and math.isnan(v) else v for v in row.values()])
+            self._file.flush()
+            if os.fstat(self._file.fileno()).st_nlink == 0:
+                raise OSError("it was removed")
+        scalars = {k: v for k, v in row.items() if k != "env_steps" and not math.isnan(v)}
+        with writing(self._run_dir / "tensorboard"):
+            self._board.scalars(self.env_steps, scalars)
         if self.display is not None:
             length = _mean([float(episode.length) for episode in self._recent])
             self.display.update(self.env_steps, self.seconds, self.mean_return(), length)
@@ -214,15 +246,19 @@ class Recorder:
         """Record the evaluation after training, and its film."""
         if self._run_dir is None:
             return
-        self._board.scalars(self.env_steps, {"Test/cumulative_reward": mean_return})
-        if video is not None:
-            self._board.video(self.env_steps, video)
+        with writing(self._run_dir / "tensorboard"):
+            self._board.scalars(self.env_steps, {"Test/cumulative_reward": mean_return})
+            if video is not None:
+                self._board.video(self.env_steps, video)
 
     def close(self) -> None:
         """Close the files and the display."""
         if self._run_dir is None:
             return
-        self._file.close()
-        self._board.close()
-        if self.display is not None:
-            self.display.close()
+        with contextlib.ExitStack() as stack:  # all of it, whatever of it fails
+            if self.display is not None:
+                stack.callback(self.display.close)
+            stack.enter_context(writing(self._run_dir / "tensorboard"))
+            stack.callback(self._board.close)
+            stack.enter_context(writing(self._run_dir / "metrics.csv"))
+            stack.callback(self._file.close)

@@ -25,10 +25,12 @@ from omegaconf.errors import OmegaConfBaseException
 from rlexp import launch
 from rlexp.config import conf_dir, register, resolve
 from rlexp.explain import explain, surplus_keys, unknown_key
+from rlexp.faults import Fault, writing
 from rlexp.launch import Interrupted, Job, RunFailed
 from rlexp.logger import Summary, log_to
 from rlexp.report import run_table, sweep_table
 from rlexp.settings import ConfigError
+from rlexp.trust import check_links
 
 log = logging.getLogger(__name__)
 register()
@@ -45,15 +47,13 @@ def run(composed: DictConfig) -> float:
     if sweep:
         print(f"\njob {settings.job.num}: {' '.join(settings.overrides.task)}", flush=True)
     try:
-        if sweep:
-            _save_composed(composed, run_dir)
         summary = _run(composed, run_dir)
-    except (ConfigError, RunFailed) as error:
+    except (ConfigError, RunFailed, Fault) as error:
         _errors.append(error)
         if sweep:
             print(f"error: {error}", file=sys.stderr, flush=True)
         if isinstance(error, ConfigError):
-            _refuse(run_dir, error, sweep)
+            _refuse(composed, run_dir, error, sweep)
         return math.nan
     if summary and not sweep:
         run_table(run_dir, summary)
@@ -66,7 +66,8 @@ def _run(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
 
     Raises:
         ConfigError: the config or the environment is not usable; nothing was started.
-        RunFailed: a rank failed.
+        RunFailed: a rank failed, or another run is in the directory.
+        Fault: the run directory cannot be written.
         Interrupted: SIGINT or SIGTERM came.
     """
     from rlexp.envs import check_environment
@@ -80,14 +81,16 @@ def _run(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
     launch.check_devices(config)
     if os.environ.get("RANK", "0") != "0":  # one of the ranks that torchrun started; rank 0 speaks for all
         return launch.run(Job(config, spec, run_dir), run_rank)
-    _save_composed(composed, run_dir)
+    check_links(run_dir, run_dir)
     steps = config.updates * config.steps_per_update
-    print(
-        f"{config.env.id}: {config.updates:,} updates of {config.steps_per_update:,} steps = {steps:,} steps, "
-        f"{config.world_size} rank{'s' * (config.world_size > 1)}, seed {config.seed}",
-        flush=True,
-    )
-    return launch.run(Job(config, spec, run_dir), run_rank)
+    with launch.locked(run_dir):
+        _save_composed(composed, run_dir)
+        print(
+            f"{config.env.id}: {config.updates:,} updates of {config.steps_per_update:,} steps = {steps:,} steps, "
+            f"{config.world_size} rank{'s' * (config.world_size > 1)}, seed {config.seed}",
+            flush=True,
+        )
+        return launch.run(Job(config, spec, run_dir), run_rank)
 
 
 class NoteSweep(Callback):
@@ -107,16 +110,17 @@ _errors: list[Exception] = []
 def _save_composed(composed: DictConfig, run_dir: Path) -> None:
     """Write .hydra/ as Hydra itself does; here, so that a config that is refused leaves no directory behind."""
     folder = run_dir / ".hydra"
-    folder.mkdir(parents=True, exist_ok=True)
     settings = HydraConfig.instance().cfg
     assert settings is not None
-    OmegaConf.save(composed, folder / "config.yaml")
     hydra_only = OmegaConf.masked_copy(settings, "hydra")  # type: ignore[arg-type]  # a DictConfig
-    OmegaConf.save(hydra_only, folder / "hydra.yaml")
-    OmegaConf.save(HydraConfig.get().overrides.task, folder / "overrides.yaml")
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(composed, folder / "config.yaml")
+        OmegaConf.save(hydra_only, folder / "hydra.yaml")
+        OmegaConf.save(HydraConfig.get().overrides.task, folder / "overrides.yaml")
 
 
-def _refuse(run_dir: Path, error: ConfigError, sweep: bool) -> None:
+def _refuse(composed: DictConfig, run_dir: Path, error: ConfigError, sweep: bool) -> None:
     """Leave no directory behind for a run that did not start; a job of a sweep says in its files why it did not."""
     if not sweep:
         below = [folder for folder in run_dir.parents if Path.cwd() in folder.parents]
@@ -124,13 +128,15 @@ def _refuse(run_dir: Path, error: ConfigError, sweep: bool) -> None:
             for folder in (run_dir, *below):
                 folder.rmdir()
         return
-    summary = Summary(run_dir)
-    summary.start(0)
-    summary.change(state="failed", error=str(error))
-    handler = log_to(run_dir / "main.log")
-    log.error("%s", error)
-    logging.getLogger().removeHandler(handler)
-    handler.close()
+    with contextlib.suppress(RunFailed, Fault), launch.locked(run_dir):
+        _save_composed(composed, run_dir)
+        summary = Summary(run_dir)
+        summary.start(0)
+        summary.change(state="failed", error=str(error))
+        handler = log_to(run_dir / "main.log")
+        log.error("%s", error)
+        logging.getLogger().removeHandler(handler)
+        handler.close()
 
 
 def _end_sweep() -> bool:

@@ -72,8 +72,9 @@ def tell(run_dir: Path, error: str, trace: str = "") -> None:
     with logged(run_dir):
         log.error("%s\n%s", error, trace)
     summary = Summary(run_dir)
-    if summary.read().get("state", "running") == "running":
-        summary.change(state="failed", error=error, **progress(run_dir))
+    with contextlib.suppress(OSError):  # of a full disk: the command still says it
+        if summary.read().get("state", "running") == "running":
+            summary.change(state="failed", error=error, **progress(run_dir))
 
 
 def progress(run_dir: Path) -> dict[str, int]:

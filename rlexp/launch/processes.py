@@ -21,6 +21,7 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rlexp.faults import writing
 from rlexp.launch.cause import LONGEST_TRACE, LOST_PEER, hung, log_size, logged, one_line, progress, shortened, tell
 from rlexp.launch.rank import MARGIN_SECONDS, Body, Job, RunFailed, check_devices, enter
 from rlexp.launch.stopping import Interrupted, held, stoppable
@@ -47,25 +48,30 @@ def run(job: Job, body: Body) -> dict[str, Any]:
         ConfigError: the devices asked for are not there, or a start by torchrun is needed.
         RunFailed: a rank failed; the summary says which and why.
         Interrupted: SIGINT or SIGTERM came.
+        Fault: the run directory cannot be written.
     """
     check_devices(job.config)
     if "TORCHELASTIC_RUN_ID" in os.environ:
         return run_as_rank(job, body)
     ranks = _Ranks(job, body)  # imports what ranks need, which takes seconds
     summary = Summary(job.run_dir)
-    summary.start(job.config.world_size)
+    with writing(job.run_dir):
+        summary.start(job.config.world_size)
     begin = time.monotonic()
     try:
         ranks.supervise()
     except RunFailed:
-        summary.change(wall_seconds=time.monotonic() - begin)
+        with contextlib.suppress(OSError):
+            summary.change(wall_seconds=time.monotonic() - begin)
         raise
     except Interrupted as error:
         name = signal.Signals(error.signum).name
-        done = {"wall_seconds": time.monotonic() - begin, **progress(job.run_dir)}
-        summary.change(state="interrupted", error=f"stopped by {name}", **done)
+        with contextlib.suppress(OSError):
+            done = {"wall_seconds": time.monotonic() - begin, **progress(job.run_dir)}
+            summary.change(state="interrupted", error=f"stopped by {name}", **done)
         raise
-    summary.change(state="completed", wall_seconds=time.monotonic() - begin)
+    with writing(job.run_dir):
+        summary.change(state="completed", wall_seconds=time.monotonic() - begin)
     return summary.read()
 
 

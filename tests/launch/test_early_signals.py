@@ -17,7 +17,7 @@ cli()
 """The command, each of whose children gets a signal in the moment of its fork."""
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("name", ["SIGTERM", pytest.param("SIGINT", marks=pytest.mark.slow)])
 def test_a_signal_between_a_ranks_fork_and_its_handlers_is_not_lost(name, tmp_path):
     """Lost, it would leave a rank that runs for ever."""
     script = SCRIPT.format(name=name, arguments=[*ENDLESS, f"hydra.run.dir={tmp_path}/RUN"])
