@@ -21,7 +21,7 @@ DEV := $(VENV)/.installed-dev
 .DEFAULT_GOAL := help
 # Two pips must not write into .venv at once.
 .NOTPARALLEL:
-.PHONY: help cartpole lunarlander sweep results bench distributed test test-slow lint format tensorboard \
+.PHONY: help cartpole lunarlander sweep results bench distributed test test-slow torture lint format tensorboard \
 	constraints clean clean-outputs
 
 help: ## show this list
@@ -52,6 +52,9 @@ test: $(DEV) ## run the tests
 
 test-slow: $(DEV) ## run the slow tests (learning, wheel)
 	$(PY) -m pytest -n $(WORKERS) -m slow $(ARGS)
+
+torture: $(DEV) ## damage, starve and prolong runs on purpose (see docs/reliability.md)
+	$(PY) -m pytest -m torture $(ARGS)
 
 lint: $(DEV) ## check style, types and the walls between the rooms
 	$(BIN)/ruff check .

@@ -31,7 +31,7 @@ GLOBALS = frozenset(
     ]
 )
 """What such a pickle may name."""
-MOST_OPCODES = 5_000_000
+MOST_OPCODES = 2_000_000
 MOST_PICKLE_BYTES = 64 * 2**20
 MOST_RECORDS = 100_000
 DEEPEST = 32

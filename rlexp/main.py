@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rlexp import launch
 from rlexp.config import conf_dir, register, resolve
-from rlexp.explain import explain, surplus_keys, unknown_key
+from rlexp.explain import check_arguments, explain, surplus_keys, unknown_key
 from rlexp.faults import Fault, writing
 from rlexp.launch import Interrupted, Job, RunFailed
 from rlexp.logger import Summary, log_to
@@ -180,6 +180,7 @@ def cli() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them, and we explain them
     status = 0
     try:
+        check_arguments(sys.argv[1:])
         sys.argv += _torchrun_overrides(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(run)()
     except ConfigError as error:

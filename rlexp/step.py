@@ -90,7 +90,7 @@ class Stepper:
     def take(self, batch: Batch, clip_coef: Tensor) -> Tensor:
         """Step once; return the terms of the loss and the gradient norm before clipping, [6] in the order of TERMS.
 
-        With algo.skip_nonfinite_gradients nothing is changed where that norm, which is equal on all ranks, is not finite.
+        With algo.skip_nonfinite_gradients nothing is changed where that norm is not finite; it is equal on all ranks.
 
         Args:
             batch: the minibatch, advantages not yet normalised.

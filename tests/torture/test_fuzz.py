@@ -20,7 +20,7 @@ from rlexp.algos import PPO
 from rlexp.config import Config, conf_dir, register, resolve
 from rlexp.envs import check_environment
 from rlexp.evaluate import load_policy
-from rlexp.explain import explain, known_keys, surplus_keys, unknown_key
+from rlexp.explain import check_arguments, explain, known_keys, surplus_keys, unknown_key
 from rlexp.settings import ConfigError, fields_of
 from tests.commands import command, error_line, filmed_run, sealed
 from tests.launch.forked import start
@@ -105,6 +105,7 @@ def outcome(override: str) -> str | Config:
     register()
     words = override.split(" ") if override.startswith("env=gym ") else [override]
     try:
+        check_arguments(words)
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             composed = compose("config", overrides=words)
         config = resolve(composed)
@@ -124,10 +125,7 @@ def test_generated_overrides_are_refused_in_one_line_or_change_nothing(count, tm
     draw, default = random.Random(count), outcome("seed=42")
     assert isinstance(default, Config)
     wrong = []
-    for override in {bad_override(draw): None for _ in range(4 * count)}.copy():
-        if count == 0:
-            break
-        count -= 1
+    for override in list(dict.fromkeys(bad_override(draw) for _ in range(4 * count)))[:count]:
         with soon():
             result = outcome(override)
         if isinstance(result, Config):
