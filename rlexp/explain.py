@@ -27,9 +27,7 @@ def check_arguments(arguments: list[str]) -> None:
     """
     for argument in arguments:
         if re.search(rf"\d{{{MOST_DIGITS}}}", argument) or sum(map(argument.count, "[{(")) > MOST_BRACKETS:
-            raise ConfigError(
-                f"cannot read the override that begins with {argument[:40]!r}: it is too long or too deep"
-            )
+            raise ConfigError(f"cannot read the override {argument[:40]!r}...: it is too long or too deep")
 
 
 def explain(error: Exception) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 
 def printable(text: str) -> str:
-    """Return a text as one line that a terminal shows as it is, whatever was in it: line breaks become \\n."""
+    """Return a text as one line that a terminal shows as it is, whatever was in it; the rest is escaped."""
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 

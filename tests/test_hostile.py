@@ -280,7 +280,7 @@ def test_a_module_is_imported_only_where_the_user_names_it(state, tmp_path, monk
     sealed(tmp_path / "a.ckpt", state)
     words = ["checkpoint=a.ckpt", "episodes=1"]
     for named in ([], ["env_id=other:Mine-v0"], ["env_id=Mine-v0"]):
-        with pytest.raises(ConfigError, match="import the module mine .*; if you trust it, add env_id=mine:Mine-v0$"):
+        with pytest.raises(ConfigError, match=r"import the module mine .*; if you trust it, add env_id=mine:Mine-v0$"):
             main(parse([*words, *named]))
         assert not (tmp_path / "ran").exists()
     try:
