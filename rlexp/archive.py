@@ -31,7 +31,7 @@ GLOBALS = frozenset(
     ]
 )
 """What such a pickle may name."""
-MOST_OPCODES = 2_000_000
+MOST_OPCODES, MOST_VALUES = 2_000_000, 1_000_000
 MOST_PICKLE_BYTES = 64 * 2**20
 MOST_RECORDS = 100_000
 DEEPEST = 32
@@ -110,7 +110,7 @@ def check_state(state: Any, size: int) -> None:
             raise Refused(f"it holds a {type(value).__name__}")
 
 
-def leaves(state: Any, most: int = MOST_OPCODES, deepest: int = DEEPEST) -> Iterator[Any]:
+def leaves(state: Any, most: int = MOST_VALUES, deepest: int = DEEPEST) -> Iterator[Any]:
     """Yield the keys and values of nested containers, those that occur twice twice.
 
     Raises:

@@ -56,7 +56,7 @@ def run(composed: DictConfig) -> float:
             _refuse(composed, run_dir, error, sweep)
         return math.nan
     if summary and not sweep:
-        run_table(run_dir, summary)
+        run_table(run_dir, summary, str(composed.env.id))
     objective = summary.get("objective")
     return math.nan if objective is None else float(objective)
 
