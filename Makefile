@@ -53,7 +53,7 @@ test: $(DEV) ## run the tests
 test-slow: $(DEV) ## run the slow tests (learning, wheel)
 	$(PY) -m pytest -n $(WORKERS) -m slow $(ARGS)
 
-torture: $(DEV) ## damage, starve and prolong runs on purpose (see docs/reliability.md)
+torture: $(DEV) ## kill, stop and resume runs at random moments (docs/resume.md)
 	$(PY) -m pytest -m torture $(ARGS)
 
 lint: $(DEV) ## check style, types and the walls between the rooms
