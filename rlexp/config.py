@@ -13,7 +13,7 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from rlexp.algos import ALGORITHMS, OnPolicy
 from rlexp.settings import ConfigError, check, fields_of, setting
@@ -301,4 +301,8 @@ def from_plain(values: dict[str, Any], algo: str) -> Config:
         raise ConfigError(f"algorithm {algo} is not known; known are: {', '.join(sorted(ALGORITHMS))}")
     schema = OmegaConf.structured(Config)
     schema.algo = OmegaConf.structured(ALGORITHMS[algo])
-    return resolve(OmegaConf.merge(schema, values))  # type: ignore[arg-type]  # a DictConfig, as schema is one
+    try:
+        return resolve(OmegaConf.merge(schema, values))  # type: ignore[arg-type]  # a DictConfig, as schema is one
+    except OmegaConfBaseException as error:
+        key = f"{error.full_key}: " if error.full_key else ""
+        raise ConfigError(key + str(error).partition("\n")[0]) from None

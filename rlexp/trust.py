@@ -8,11 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf.errors import OmegaConfBaseException
-
 from rlexp.archive import Refused, leaves
 from rlexp.config import Config, from_plain
-from rlexp.explain import explain
 from rlexp.settings import ConfigError
 
 if TYPE_CHECKING:
@@ -46,8 +43,6 @@ def stored_config(state: dict[str, Any], path: Path, env_id: str | None = None) 
         raise ConfigError(f"checkpoint={path} is refused: in its config, {error}") from None
     try:
         config = from_plain(values, algo)
-    except OmegaConfBaseException as error:
-        raise ConfigError(f"checkpoint={path}: {explain(error)}") from None
     except ConfigError as error:
         raise ConfigError(f"checkpoint={path}: {error}") from None
     check_module(config.env.id, path, env_id)

@@ -38,7 +38,7 @@ def refused(path: Path, env_id: str | None = None) -> str:
     with pytest.raises(ConfigError) as caught:
         load_policy(path, env_id)
     line = str(caught.value)
-    assert line.startswith(f"checkpoint={path}")
+    assert line.startswith((f"checkpoint={path}", "env.id="))
     assert line.isprintable()
     assert len(line) < 500
     return line
@@ -194,7 +194,7 @@ def test_a_tensor_that_reaches_beyond_its_storage_is_refused(state, tmp_path):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("env.kwargs", {"_target_": "os.system", "_args_": ["touch ran"]}, "_target_, which Hydra would act on"),
+        ("env.kwargs", {"_target_": "os.system", "_args_": ["touch ran"]}, "_(target|args)_, which Hydra would act on"),
         ("env.kwargs", {"deep": [{"_partial_": True}]}, "_partial_, which Hydra"),
         ("env.id", "${oc.env:HOME}", "an interpolation"),
         ("env.kwargs", {"a": "${oc.decode:'[1]'}"}, "an interpolation"),
@@ -240,13 +240,12 @@ def test_a_config_that_asks_for_more_than_it_may_is_refused(key, value, message,
     assert [path.name for path in tmp_path.iterdir()] == ["a.ckpt"]
 
 
-@pytest.mark.parametrize("num_envs", [10**6, 10**12])
-def test_the_number_of_training_environments_allocates_nothing_in_an_evaluation(num_envs, state, tmp_path):
-    state["config"]["env"]["num_envs"] = num_envs
+def test_the_number_of_training_environments_allocates_nothing_in_an_evaluation(state, tmp_path):
+    state["config"]["env"]["num_envs"] = 10**9
     state["config"]["total_timesteps"] = 10**15
     sealed(tmp_path / "a.ckpt", state)
     config, policy, _ = load_policy(tmp_path / "a.ckpt")
-    assert config.env.num_envs == num_envs
+    assert config.env.num_envs == 10**9
     assert sum(value.numel() for value in policy.parameters()) < 20_000
 
 

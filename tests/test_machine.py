@@ -85,7 +85,7 @@ def test_a_run_whose_film_finds_no_room_says_so(tmp_path):
     code, command = done(*words, *shape, cwd=tmp_path / "cwd", before=lambda: limit(15_000))
     line = summary(command.cwd / "RUN")["error"]
     assert (code, command.stderr) == (1, f"error: {line}\n")
-    assert line.startswith(f"cannot write {command.cwd}/RUN/videos/train: ")
+    assert line.startswith(f"cannot write {command.cwd}/RUN/videos/train/train-episode-0.mp4: ")
     assert gone(command.cwd, 1)
 
 

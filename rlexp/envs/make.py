@@ -25,8 +25,12 @@ class Film(RecordVideo):
         Raises:
             Fault: it cannot be written.
         """
-        with writing(Path(self.video_folder)):
+        path, frames = Path(self.video_folder) / f"{self._video_name}.mp4", len(self.recorded_frames)
+        with writing(path):
             super().stop_recording()
+            # ffmpeg may have failed after the last frame, which moviepy does not ask; it writes the index, moov, last.
+            if frames and b"moov" not in path.read_bytes():
+                raise OSError("the film is not whole; is the disk full?")
 
 
 class ActionRepeat(gymnasium.Wrapper[Any, Any, Any, Any]):
