@@ -73,7 +73,10 @@ def _run(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
     from rlexp.envs import check_environment
     from rlexp.experiment import run_rank
 
-    config = resolve(composed)
+    try:
+        config = resolve(composed)
+    except OmegaConfBaseException as error:  # which Hydra would announce with a line of its own
+        raise ConfigError(explain(error)) from None
     surplus = next(surplus_keys(config, composed), None)
     if surplus is not None:
         raise ConfigError(unknown_key(surplus))
