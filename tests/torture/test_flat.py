@@ -27,7 +27,9 @@ def steps_done(run_dir: Path) -> int:
     return int(metrics(run_dir)[-1]["env_steps"]) if (run_dir / "metrics.csv").exists() and metrics(run_dir) else 0
 
 
-@pytest.mark.parametrize("steps", [100_000, pytest.param(1_000_000, marks=pytest.mark.torture)])
+@pytest.mark.parametrize(
+    "steps", [pytest.param(100_000, marks=pytest.mark.slow), pytest.param(1_000_000, marks=pytest.mark.torture)]
+)
 def test_memory_and_open_files_of_a_run_stay_flat(steps, tmp_path):
     """Measured from a fifth of the run on, by when what is allocated once has been."""
     shape = ("env.num_envs=32", "algo.num_steps=64", "algo.per_rank_batch_size=2048", "algo.update_epochs=1")
@@ -48,7 +50,7 @@ def test_memory_and_open_files_of_a_run_stay_flat(steps, tmp_path):
         assert abs(files_after - files_before) <= 1  # a checkpoint may be under way
 
 
-@pytest.mark.parametrize("jobs", [8, pytest.param(50, marks=pytest.mark.torture)])
+@pytest.mark.parametrize("jobs", [pytest.param(8, marks=pytest.mark.slow), pytest.param(50, marks=pytest.mark.torture)])
 def test_memory_and_open_files_of_a_sweep_in_one_process_stay_flat(jobs, tmp_path):
     """Measured from the fourth job on, after each job."""
     seeds = ",".join(map(str, range(jobs)))
