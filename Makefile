@@ -4,6 +4,7 @@
 PYTHON ?=
 ARGS ?=
 WORKERS ?= 2
+REV ?= HEAD
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -21,8 +22,9 @@ DEV := $(VENV)/.installed-dev
 .DEFAULT_GOAL := help
 # Two pips must not write into .venv at once.
 .NOTPARALLEL:
-.PHONY: help cartpole lunarlander sweep results bench distributed test test-slow torture lint format tensorboard \
-	constraints clean clean-outputs
+.PHONY: help cartpole lunarlander sweep results bench bench-compare bench-plots bench-solved bench-startup \
+	bench-memory bench-tensors distributed test test-slow torture lint format tensorboard constraints clean \
+	clean-outputs
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -43,6 +45,31 @@ results: $(DEV) ## train all presets on several seeds and write docs/results.md 
 
 bench: $(BENCH) ## measure the speed against Stable-Baselines3
 	$(PY) -m benchmarks.speed $(ARGS)
+	$(PY) -m benchmarks.plots
+	$(PY) -m benchmarks.page
+
+bench-compare: $(BENCH) ## measure the working tree against another commit: REV=main
+	$(PY) -m benchmarks.speed --compare $(REV) $(ARGS)
+
+bench-plots: $(BENCH) ## plots of the speed by environments, by ranks and by phases
+	$(PY) -m benchmarks.points $(ARGS)
+	$(PY) -m benchmarks.plots
+	$(PY) -m benchmarks.page
+
+bench-solved: $(BENCH) ## wall clock to a solved task against Stable-Baselines3
+	$(PY) -m benchmarks.solved $(ARGS)
+	$(PY) -m benchmarks.page
+
+bench-startup: $(BASE) ## seconds from the command to its first answer
+	$(PY) -m benchmarks.startup $(ARGS)
+	$(PY) -m benchmarks.page
+
+bench-memory: $(BASE) ## resident memory over a million steps
+	$(PY) -m benchmarks.memory $(ARGS)
+	$(PY) -m benchmarks.page
+
+bench-tensors: $(BENCH) ## measure the speed of env.backend=torch over the number of environments
+	$(PY) -m benchmarks.tensors --peer $(ARGS)
 
 distributed: $(DEV) ## learning and speed of every topology, into docs/distributed-results.md
 	$(PY) -m benchmarks.distributed $(ARGS)

@@ -1,8 +1,11 @@
-"""What is measured: settings that rlexp and its peers are given alike."""
+"""What is measured: settings that rlexp and its peers are given alike, and the ways in which rlexp runs them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
+import importlib.util
+from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -83,8 +86,8 @@ CASES = {
             "lunarlander",
             "rl-baselines3-zoo's settings",
             "LunarLander-v3",
-            steps=81_920,
-            warm_up=1,
+            steps=98_304,
+            warm_up=2,  # with overlap the second rollout is collected under the first update, which compiles
             num_envs=16,
             num_steps=1024,
             batch_size=64,
@@ -105,6 +108,64 @@ CASES = {
             batch_size=64,
             epochs=10,
             learning_rate=3e-4,
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to run a case with rlexp.
+
+    Attributes:
+        overrides: what its command line says beside the case.
+        settings: fields of the case that it changes; it then does other work than the peers and is not held equal.
+        tolerance: share by which its optimizer steps may differ from the peers'.
+        needs: the module without which it cannot run.
+        only: the cases that it belongs to.
+    """
+
+    name: str
+    overrides: tuple[str, ...]
+    settings: dict[str, Any] = field(default_factory=dict)
+    tolerance: float = 0.0
+    needs: str | None = None
+    only: tuple[str, ...] = tuple(CASES)
+
+    def of(self, case: Case) -> Case:
+        """Return the case as this variant runs it."""
+        return dataclasses.replace(case, **self.settings)
+
+    def steps(self, case: Case, steps: int | None) -> int:
+        """Return the steps of a run: as `Case.whole`, in proportion where the variant has steps of its own."""
+        own = self.of(case)
+        return own.whole(steps and steps * own.steps // case.steps)
+
+    def missing(self) -> str | None:
+        """Return why this variant cannot run here; None if it can."""
+        if self.needs is None or importlib.util.find_spec(self.needs):
+            return None
+        return f"the package {self.needs} is not installed"
+
+
+VARIANTS = {
+    variant.name: variant
+    for variant in (
+        Variant("eager", ("compile=false",)),
+        Variant("compiled", ("compile=true",)),
+        Variant("overlap", ("compile=true", "topology=decoupled", "fabric.devices=2", "topology.overlap=true")),
+        Variant(
+            "envpool",
+            ("compile=true", "env.backend=envpool"),
+            tolerance=0.02,  # it resets on the next step, and the rows of its resets reach no minibatch
+            needs="envpool",
+            only=("lunarlander",),
+        ),
+        Variant(
+            "tensors",
+            ("compile=true", "env.backend=torch", "fabric.threads_per_rank=auto"),
+            settings={"num_envs": 64, "batch_size": 2048, "steps": 1_638_400},
+            only=("cartpole",),
         ),
     )
 }

@@ -8,11 +8,9 @@ go to a CSV file and to TensorBoard after every update, episodes are counted, an
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
 from stable_baselines3 import PPO
@@ -20,26 +18,11 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import configure
 
 from benchmarks.cases import CASES, Case
+from benchmarks.peer import Timed, tell
 
 
-class TimedPPO(PPO):
-    """PPO that notes of every update the seconds of collection, of training, and of both with all between."""
-
-    def collect_rollouts(self, *args: Any, **kwargs: Any) -> bool:
-        begin = time.perf_counter()
-        if not hasattr(self, "updates"):
-            self.updates: list[tuple[float, float, float]] = []
-            self.last = begin
-        goes_on = super().collect_rollouts(*args, **kwargs)
-        self.collect_seconds = time.perf_counter() - begin
-        return goes_on
-
-    def train(self) -> None:
-        begin = time.perf_counter()
-        super().train()
-        now = time.perf_counter()
-        self.updates.append((self.collect_seconds, now - begin, now - self.last))
-        self.last = now
+class TimedPPO(Timed, PPO):
+    """PPO that notes the seconds of every update."""
 
 
 def build(case: Case, seed: int, folder: Path) -> TimedPPO:
@@ -75,13 +58,8 @@ def main() -> None:
     ended = time.time()
     model.save(folder / "last")
     state = next(iter(model.policy.optimizer.state.values()))
-    values = {
-        "updates": model.updates,
-        "ended": ended,
-        "parameters": sum(parameter.numel() for parameter in model.policy.parameters()),
-        "optimizer_steps": int(state["step"]),
-    }
-    (folder / "peer.json").write_text(json.dumps(values))
+    parameters = sum(parameter.numel() for parameter in model.policy.parameters())
+    tell(folder, model, ended, parameters, int(state["step"]))
 
 
 if __name__ == "__main__":

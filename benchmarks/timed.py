@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 import re
+import statistics
 import subprocess
 import sys
 import time
@@ -47,10 +46,15 @@ class Process:
 
 @dataclass(frozen=True)
 class Phases:
-    """Seconds of each part of a process, from its start to its end; together they are its wall time."""
+    """Seconds of each part of a process, from its start to its end; together they are its wall time.
+
+    `compilation` is what the warm-up took beyond the time of as many later updates, `warm_up` the rest of it. Where
+    collection and update run side by side, `logging` is negative: what they overlap by.
+    """
 
     imports: float
     set_up: float
+    compilation: float
     warm_up: float
     collect: float
     update: float
@@ -60,10 +64,11 @@ class Phases:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One run, `steps` being those after the warm-up."""
+    """One run, `steps` being those after the warm-up, `first` the seconds of its first update."""
 
     phases: Phases
     steps: int
+    first: float
     parameters: int
     optimizer_steps: int
 
@@ -73,31 +78,54 @@ class Measurement:
         return self.steps / (self.phases.collect + self.phases.update + self.phases.logging)
 
     @property
-    def bare_steps_per_second(self) -> float:
-        """Steps per second of collection and update after the warm-up, without logging."""
-        return self.steps / (self.phases.collect + self.phases.update)
-
-    @property
     def wall(self) -> float:
         """Seconds from the start of the process to its end."""
         return sum(vars(self.phases).values())
 
     @property
     def loop(self) -> float:
-        """Seconds of the whole loop, warm-up included."""
-        return self.phases.warm_up + self.phases.collect + self.phases.update + self.phases.logging
+        """Seconds of the whole loop, warm-up included: the time of Stable-Baselines3's `learn`."""
+        parts = self.phases
+        return parts.compilation + parts.warm_up + parts.collect + parts.update + parts.logging
 
 
-def watch(arguments: list[str], tree: Path, folder: Path) -> Process:
+class Failed(RuntimeError):
+    """A process that ended with an error; `said` is what it last wrote."""
+
+    def __init__(self, command: list[str], said: list[str]) -> None:
+        super().__init__(f"{' '.join(command)} failed:\n{''.join(said)}")
+        self.said = said
+
+    @property
+    def refusal(self) -> str | None:
+        """The one line with which rlexp refused a config; None for any other end."""
+        line = self.said[-1].strip() if self.said else ""
+        return line.removeprefix("error: ") if line.startswith("error: ") else None
+
+
+def watch(
+    arguments: list[str],
+    tree: Path,
+    folder: Path,
+    variables: dict[str, str] | None = None,
+    python: str = sys.executable,
+) -> Process:
     """Run Python with these arguments on the code in `tree`, in `folder`, and watch it.
 
     Python itself tells the time of each import (-X importtime), which costs some hundredths of a second a run.
 
+    Args:
+        arguments: of the interpreter.
+        tree: what PYTHONPATH becomes.
+        folder: the working directory.
+        variables: environment variables beside those of this process.
+        python: the interpreter.
+
     Raises:
-        RuntimeError: it failed.
+        Failed: it did not exit with 0.
     """
-    environment = {**os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-X", "importtime", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(tree), **(variables or {})}
+    command = [python, "-X", "importtime", *arguments]
     imports, said = [], []
     began = time.time()
     with subprocess.Popen(
@@ -110,7 +138,7 @@ def watch(arguments: list[str], tree: Path, folder: Path) -> Process:
             elif not line.startswith("import time:"):
                 said.append(line)
     if process.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)} failed:\n{''.join(said[-30:])}")
+        raise Failed(command, said[-30:])
     return Process(began, time.time(), imports)
 
 
@@ -124,82 +152,19 @@ def measure(case: Case, process: Process, loop: Loop) -> Measurement:
     warm_up = first.collect + first.update + sum(one.whole for one in rest[: case.warm_up - 1])
     measured = loop.updates[case.warm_up :]
     seconds = sum(one.whole for one in measured)
+    steady = case.warm_up * statistics.median(one.whole for one in measured) if measured else 0.0
     collect, update = sum(one.collect for one in measured), sum(one.update for one in measured)
     start = loop.ended - warm_up - seconds
     imports = sum(own for when, own in process.imports if when <= start)
     phases = Phases(
         imports=imports,
         set_up=start - process.began - imports,
-        warm_up=warm_up,
+        compilation=warm_up - steady,
+        warm_up=steady,
         collect=collect,
         update=update,
         logging=seconds - collect - update,
         closing=process.ended - loop.ended,
     )
-    return Measurement(phases, len(measured) * case.steps_per_update, loop.parameters, loop.optimizer_steps)
-
-
-def run_rlexp(case: Case, steps: int, seed: int, folder: Path, tree: Path) -> Measurement:
-    """Measure the command that a user gives, on the code in `tree`, from the files that it leaves."""
-    process = watch(["-m", "rlexp.main", *overrides(case, steps, seed, folder)], tree, folder)
-    with (folder / "metrics.csv").open() as file:
-        updates = [
-            Update(
-                float(row["Time/collect_seconds"]),
-                float(row["Time/update_seconds"]),
-                case.steps_per_update / float(row["Time/step_per_second"]),
-            )
-            for row in csv.DictReader(file)
-        ]
-    ended = (folder / "metrics.csv").stat().st_mtime  # its last row was flushed when the last update had ended
-    return measure(case, process, Loop(updates, ended, *work(folder / "checkpoints" / "last.ckpt")))
-
-
-def run_sb3(case: Case, steps: int, seed: int, folder: Path, tree: Path) -> Measurement:
-    """Measure Stable-Baselines3; `tree` holds benchmarks/peer_sb3.py."""
-    process = watch(["-m", "benchmarks.peer_sb3", case.name, str(steps), str(seed), str(folder)], tree, folder)
-    values = json.loads((folder / "peer.json").read_text())
-    values["updates"] = [Update(*one) for one in values["updates"]]
-    return measure(case, process, Loop(**values))
-
-
-def overrides(case: Case, steps: int, seed: int, folder: Path) -> list[str]:
-    """Return a case as rlexp's command line; what must be equal is said even where it is the default."""
-    values = {
-        "env": "gym",
-        "algo": "ppo",
-        "env.id": case.env_id,
-        "env.num_envs": case.num_envs,
-        "seed": seed,
-        "total_timesteps": steps,
-        "algo.num_steps": case.num_steps,
-        "algo.per_rank_batch_size": case.batch_size,
-        "algo.update_epochs": case.epochs,
-        "algo.learning_rate": case.learning_rate,
-        "algo.anneal_lr": case.anneal_lr,
-        "algo.optimizer_eps": 1e-5,
-        "algo.gamma": case.gamma,
-        "algo.gae_lambda": case.gae_lambda,
-        "algo.normalize_advantages": True,
-        "algo.clip_coef": case.clip_coef,
-        "algo.clip_vloss": case.clip_vloss,
-        "algo.ent_coef": case.ent_coef,
-        "algo.vf_coef": case.vf_coef,
-        "algo.max_grad_norm": case.max_grad_norm,
-        "algo.hidden_sizes": "[64,64]",
-        "algo.activation_function": "tanh",
-        "algo.shared_torso": False,
-        "eval.episodes": 0,
-        "fabric.threads_per_rank": 1,
-        "hydra.run.dir": folder,
-    }
-    return [f"{key}={value}" for key, value in values.items()]
-
-
-def work(checkpoint: Path) -> tuple[int, int]:
-    """Return the number of parameters and of optimizer steps that a checkpoint of rlexp tells of."""
-    import torch
-
-    state = torch.load(checkpoint, weights_only=True)
-    parameters = sum(value.numel() for value in state["policy"].values())
-    return parameters, int(state["learner"]["optimizer"]["state"][0]["step"])
+    steps = len(measured) * case.steps_per_update
+    return Measurement(phases, steps, first.collect + first.update, loop.parameters, loop.optimizer_steps)

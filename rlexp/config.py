@@ -29,7 +29,15 @@ class EnvConfig:
 
     id: str = setting(MISSING, "Gymnasium id, such as CartPole-v1 or module:Id-v0.")
     num_envs: int = setting(4, "Environments of each rank that collects, N.", ge=1)
-    vectorization: str = setting("sync", "sync: in one process; async: a process each.", choices=("sync", "async"))
+    vectorization: str = setting(
+        "sync",
+        "sync: in one process; async: a process each; vector: gymnasium's native vector environment.",
+        choices=("sync", "async", "vector"),
+    )
+    backend: str = setting(
+        "gymnasium", "What steps environments; torch: as tensors.", choices=("gymnasium", "envpool", "torch")
+    )
+    threads: int | None = setting(None, "Threads of envpool in each rank; null: its share of the cores.", ge=1)
     kwargs: dict[str, Any] = setting({}, "Keyword arguments of the environment.")
     max_episode_steps: int | None = setting(None, "Time limit of an episode; null: the environment's own.", ge=1)
     normalize_observations: bool = setting(False, "Scale observations by their running mean and deviation.")
@@ -41,6 +49,11 @@ class EnvConfig:
     action_bounds: str = setting(
         "clip", "How Box actions keep their bounds: clip, or tanh squashing.", choices=("clip", "tanh")
     )
+
+    @property
+    def resets_on_next_step(self) -> bool:
+        """Whether an environment resets in a step of its own, which is no transition."""
+        return self.vectorization == "vector" or self.backend == "envpool"
 
 
 @dataclass
@@ -62,7 +75,7 @@ class FabricConfig:
     devices: int = setting(1, "Ranks on this node.", ge=1)
     num_nodes: int = setting(1, "Nodes.", ge=1)
     precision: str = setting("32-true", "Precision of the networks.", choices=PRECISIONS)
-    threads_per_rank: int | str = setting("auto", "CPU threads of each rank; auto: see docs/performance.md.", ge=1)
+    threads_per_rank: int | str = setting("auto", "CPU threads of each rank; auto: see docs/distributed.md.", ge=1)
     timeout_seconds: float = setting(
         600.0, "Longest time of one rollout or update, in seconds, before it is a hang.", gt=0
     )
@@ -73,14 +86,24 @@ class CheckpointConfig:
     """When checkpoints are written."""
 
     every: int = setting(100_000, "Environment steps between checkpoints; 0: only at the end.", ge=0)
+    keep: int = setting(2, "Earlier checkpoints that stay beside last.ckpt.", ge=0)
 
 
 @dataclass
 class EvalConfig:
-    """The evaluation after training."""
+    """The evaluation after training, and during it."""
 
     episodes: int = setting(10, "Greedy episodes after training, on seeds apart from training's; 0: none.", ge=0)
+    every: int = setting(0, "Environment steps between evaluations during training; 0: only at the end.", ge=0)
+    stop_at: float | None = setting(None, "Mean return of an evaluation at which training ends; null: never.")
     max_episode_steps: int = setting(100_000, "Steps after which an evaluation episode is cut.", ge=1)
+
+
+@dataclass
+class SweepConfig:
+    """What a sweep does in a directory that it has been in before."""
+
+    skip_completed: bool = setting(False, "Leave out jobs that are completed, go on with interrupted and failed ones.")
 
 
 @dataclass
@@ -98,6 +121,8 @@ class Config:
     fabric: FabricConfig = field(default_factory=FabricConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
+    resume: str | None = setting(None, "Run directory or checkpoint to go on from; auto: hydra.run.dir, if it has one.")
+    sweep: SweepConfig = field(default_factory=SweepConfig)
 
     @property
     def world_size(self) -> int:
@@ -143,6 +168,11 @@ class Config:
         return self.algo.num_steps * -(-self.env.num_envs // self.trainers)
 
 
+def passes(every: int, steps_per_update: int, updates: int) -> bool:
+    """Return whether the last of so many updates passed a multiple of `every` environment steps; 0: never."""
+    return every > 0 and updates * steps_per_update // every > (updates - 1) * steps_per_update // every
+
+
 def conf_dir() -> Path:
     """Return the folder of the YAML files: inside an installed package, beside it in a checkout."""
     inside = Path(__file__).parent / "conf"
@@ -174,7 +204,7 @@ def _help() -> str:
         seed total_timesteps capture_video compile env.id env.num_envs env.vectorization env.normalize_observations
         env.normalize_rewards algo.num_steps algo.per_rank_batch_size algo.update_epochs algo.learning_rate algo.gamma
         algo.gae_lambda algo.clip_coef algo.ent_coef algo.hidden_sizes fabric.devices fabric.precision checkpoint.every
-        eval.episodes
+        eval.episodes resume
     """.split()  # noqa: SIM905  # a list of strings would take three times the lines
     docs = {key: (value, metadata["doc"]) for key, value, metadata in fields_of(config)}
     keys = [f"  {key:<28} {docs[key][1]} [{docs[key][0]}]" for key in most]
@@ -203,6 +233,17 @@ def resolve(composed: DictConfig) -> Config:
     Raises:
         ConfigError: one line that names the key, what was given and what is allowed.
     """
+    config = typed(composed)
+    validate(config)
+    return config
+
+
+def typed(composed: DictConfig) -> Config:
+    """Turn what Hydra composed into a typed config whose values are not checked yet.
+
+    Raises:
+        ConfigError: a value is missing, or this is no config of an experiment.
+    """
     try:
         config = OmegaConf.to_object(composed)
     except MissingMandatoryValue as error:
@@ -210,7 +251,6 @@ def resolve(composed: DictConfig) -> Config:
         raise ConfigError(f"{key} has no value; give it as {key}=VALUE") from None
     if not isinstance(config, Config):
         raise ConfigError("the config does not follow the schema; is config_schema in its defaults list?")
-    validate(config)
     return config
 
 
@@ -222,6 +262,9 @@ def validate(config: Config) -> None:
     """
     check(config)
     _check_topology(config)
+    _check_env(config.env, config.algo.num_steps)
+    if config.env.backend == "torch":
+        _check_torch_backend(config.env)
     if config.updates < 1:
         raise ConfigError(
             f"total_timesteps={config.total_timesteps} is less than one update of {config.steps_per_update} steps "
@@ -247,8 +290,36 @@ def validate(config: Config) -> None:
     threads = config.fabric.threads_per_rank
     if isinstance(threads, str) and threads != "auto":
         raise ConfigError(f"fabric.threads_per_rank={threads} is not a choice; allowed: auto, or a number from 1")
+    if config.eval.every > 0 and config.eval.episodes == 0:
+        raise ConfigError(f"eval.every={config.eval.every} needs episodes, but eval.episodes=0; give eval.episodes=10")
+    if config.eval.stop_at is not None and config.eval.every == 0:
+        raise ConfigError(
+            f"eval.stop_at={config.eval.stop_at:g} needs evaluations during training, but eval.every=0; give "
+            "eval.every=10000"
+        )
     if not config.algo.hidden_sizes:
         raise ConfigError("algo.hidden_sizes=[] is empty; give at least one width, such as algo.hidden_sizes=[64,64]")
+
+
+def _check_env(env: EnvConfig, num_steps: int) -> None:
+    if env.threads is not None and env.backend != "envpool":
+        raise ConfigError(f"env.threads={env.threads} is for env.backend=envpool, but env.backend={env.backend}")
+    if not env.resets_on_next_step:
+        return
+    chosen, other = "env.vectorization=vector", "env.vectorization=sync"
+    if env.backend == "envpool":
+        chosen, other = "env.backend=envpool", "env.backend=gymnasium"
+        if env.vectorization != "sync":
+            raise ConfigError(f"env.vectorization={env.vectorization} is not for {chosen}; leave it out")
+        if env.kwargs:
+            raise ConfigError(f"env.kwargs are for gymnasium's environments, not for {chosen}; give {other}")
+    for name in ("frame_stack", "action_repeat"):
+        if getattr(env, name) > 1:
+            raise ConfigError(f"env.{name}={getattr(env, name)} does not go with {chosen}; give {other}")
+    if num_steps < 2:
+        raise ConfigError(
+            f"algo.num_steps={num_steps} is too short for {chosen}, where one step may only reset; give 2 or more"
+        )
 
 
 def _check_topology(config: Config) -> None:
@@ -276,6 +347,18 @@ def _check_topology(config: Config) -> None:
             raise ConfigError(
                 f"env.num_envs={config.env.num_envs} is less than the {config.trainers} trainers, which each need an "
                 f"environment; give env.num_envs={config.trainers} or more, or topology.share_data=true"
+            )
+
+
+def _check_torch_backend(env: EnvConfig) -> None:
+    """Check that nothing is asked for that environments of tensors do not have."""
+    fixed = {"vectorization": "sync", "kwargs": {}, "frame_stack": 1, "action_repeat": 1}
+    for key, allowed in fixed.items():
+        value = getattr(env, key)
+        if value != allowed:
+            raise ConfigError(
+                f"env.{key}={value} does not go with env.backend=torch; allowed there: env.{key}={allowed}, "
+                "or give env.backend=gymnasium"
             )
 
 

@@ -82,7 +82,7 @@ def evaluate(
     """
     import torch
 
-    from rlexp.envs import make_environments
+    from rlexp.envs import make_environments, ordinary
 
     generator = torch.Generator(next(policy.parameters()).device).manual_seed(EVAL_SEED_START + seed)
     returns: list[float] = []
@@ -90,7 +90,7 @@ def evaluate(
     seeds = evaluation_seeds(seed, episodes)
     for start in range(0, episodes, ENVIRONMENTS):
         part = seeds[start : start + ENVIRONMENTS]
-        envs = make_environments(config.env, len(part), video_folder if start == 0 else None, "test")
+        envs = make_environments(ordinary(config.env), len(part), video_folder if start == 0 else None, "test")
         try:
             played = _play(config, policy, envs, part, None if deterministic else generator)
         finally:
@@ -195,7 +195,7 @@ def load_policy(path: Path, env_id: str | None = None) -> tuple[Config, ActorCri
     import torch
 
     from rlexp import checkpoint, trust
-    from rlexp.envs import check_environment
+    from rlexp.envs import check_environment, ordinary
     from rlexp.models import build_policy
 
     state = checkpoint.load(path)
@@ -203,6 +203,7 @@ def load_policy(path: Path, env_id: str | None = None) -> tuple[Config, ActorCri
         raise ConfigError(f"checkpoint={path} does not say after how many env_steps it was written")
     config = trust.stored_config(state, path, env_id)
     trust.check_sizes(config, state.get("policy"), path)
+    config.env = ordinary(config.env)
     spec = check_environment(config)
     with torch.device("meta"):  # shapes without memory
         wanted = build_policy(config, spec).state_dict()

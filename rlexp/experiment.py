@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 def run_rank(rank: Rank) -> None:
     """Train, and on rank 0 evaluate and write the results down."""
     from rlexp.topology import coupled, decoupled
+    from rlexp.topology.state import start_of
 
     config = rank.config
     first = rank.index == 0
@@ -28,10 +29,11 @@ def run_rank(rank: Rank) -> None:
         print(
             "compiling the train step: the first update takes longer (seconds, or a minute the first time)", flush=True
         )
-    recorder = Recorder(config, rank.run_dir if first else None, display)
+    start = start_of(rank)
+    recorder = Recorder(config, rank.run_dir if first else None, display, start.recorder if start else None)
     summary = Summary(rank.run_dir)
     try:
-        policy = (decoupled if config.topology.name == "decoupled" else coupled).run(rank, recorder)
+        policy = (decoupled if config.topology.name == "decoupled" else coupled).run(rank, recorder, start)
         if first:
             summary.change(**_progress(recorder, rank.size))
             summary.change(**_results(rank, recorder, policy))
@@ -63,9 +65,14 @@ def _results(rank: Rank, recorder: Recorder, policy: ActorCritic) -> dict[str, o
     if recorder.display is not None:
         recorder.display.close()
     folder = rank.run_dir / "videos" / "test" if config.capture_video else None
-    with rank.watch():
-        result = evaluate(config, policy, config.eval.episodes, seed=config.seed, video_folder=folder)
+    updates, result = recorder.evaluation or (0, None)
+    known = result is not None and updates == recorder.updates and folder is None
+    if not known:
+        with rank.watch():
+            result = evaluate(config, policy, config.eval.episodes, seed=config.seed, video_folder=folder)
+    assert result is not None
     values = result.as_dict()
-    recorder.test(values["mean_return"], result.video)
+    if not known:
+        recorder.test(values["mean_return"], result.video)
     log.info("evaluation over %d episodes: mean return %.2f", config.eval.episodes, values["mean_return"])
     return {"objective": values["mean_return"], "eval": values}

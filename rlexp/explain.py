@@ -118,7 +118,7 @@ def _type_name(key: str) -> str | None:
         found = declared.get(name)
         if found is None:
             return None
-        nested = {"EnvConfig", "TopologyConfig", "FabricConfig", "CheckpointConfig", "EvalConfig"}
+        nested = {"EnvConfig", "TopologyConfig", "FabricConfig", "CheckpointConfig", "EvalConfig", "SweepConfig"}
         if str(found) in nested:
             import rlexp.config
 

@@ -52,30 +52,31 @@ def check_rollout(rollout: Rollout, spec: ObservationSpec, rank: int, start: int
     Raises:
         Fault: the first number that is not finite, with its environment and step.
     """
+    obs, final = _numbers(rollout.obs, spec), _numbers(rollout.final_obs, spec)  # [T+1, N, floats], [M, floats]
+    good = rollout.rewards.isfinite().all() & obs.isfinite().all() & final.isfinite().all()
+    if bool(good):  # one word from the device
+        return
     if not bool(rollout.rewards.isfinite().all()):
         step, env = (~rollout.rewards.isfinite()).nonzero()[0].tolist()
         value = float(rollout.rewards[step, env])
         raise Fault(_told("reward", value, f"environment {env} of rank {rank}", start + (step + 1) * stride))
-    if spec.floats == 0:
-        return
-    obs = _numbers(rollout.obs, spec)  # [T+1, N, floats]
     if not bool(obs.isfinite().all()):
         step, env, column = (~obs.isfinite()).nonzero()[0].tolist()
         value = float(obs[step, env, column])
         where = f"environment {env} of rank {rank}"
         raise Fault(_told("observation", value, where, start + step * stride))
-    final = _numbers(rollout.final_obs, spec)
-    if not bool(final.isfinite().all()):
-        row, column = (~final.isfinite()).nonzero()[0].tolist()
-        step, env = rollout.truncated.nonzero()[row].tolist()
-        where = f"environment {env} of rank {rank}"
-        raise Fault(_told("observation", float(final[row, column]), where, start + (step + 1) * stride))
+    row, column = (~final.isfinite()).nonzero()[0].tolist()
+    step, env = rollout.truncated.nonzero()[row].tolist()
+    where = f"environment {env} of rank {rank}"
+    raise Fault(_told("observation", float(final[row, column]), where, start + (step + 1) * stride))
 
 
 def _numbers(rows: Tensor, spec: ObservationSpec) -> Tensor:
     """Return the float32 part, [*, floats], of observation rows [*, D]."""
     import torch
 
+    if spec.floats == 0:
+        return rows[..., :0]
     return rows[..., : 4 * spec.floats].view(torch.float32) if spec.images else rows
 
 

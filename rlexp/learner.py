@@ -61,7 +61,7 @@ class Learner:
             rollout: of the environments of this rank, or of all where data are shared.
             fraction_left: 1 at the first update, falling linearly towards 0; anneals what the algorithm anneals.
         """
-        rollout = Rollout(*(getattr(rollout, field.name).to(self._device) for field in fields(rollout)))
+        rollout = rollout.to(self._device)
         algo = self._algo
         learning_rate = algo.learning_rate * (fraction_left if algo.anneal_lr else 1.0)
         self._stepper.learning_rate(learning_rate)
@@ -136,13 +136,17 @@ class Learner:
     # Minibatches
 
     def _minibatches_per_epoch(self, rows: int) -> int:
-        """Return the number of minibatches, equal on all ranks, so that none holds more than the settings say."""
+        """Return the number of minibatches, equal on all ranks, so that none holds more than the settings say.
+
+        Where ranks hold different numbers of rows, none is left empty either: that comes first.
+        """
+        least, most = rows, rows
         if self._shared:
-            rows = -(-rows // self._group.size)
+            least, most = rows // self._group.size, -(-rows // self._group.size)
         elif self._group.size > 1:
             counts = self._group.gather(torch.tensor([rows], dtype=torch.int64, device=self._device))
-            rows = int(counts.max())
-        return -(-rows // (self._algo.per_rank_batch_size or rows))
+            least, most = int(counts.min()), int(counts.max())
+        return min(least, -(-most // (self._algo.per_rank_batch_size or most)))
 
     def _shuffled(self, batch: Batch, count: int) -> list[Batch]:
         """Return the transitions in a new order, in `count` minibatches that differ in size by one at most."""
@@ -188,8 +192,21 @@ class Learner:
     # What a checkpoint holds
 
     def state(self) -> dict[str, Any]:
-        """Return the state of the optimizer and of the reward statistics, in plain types and tensors."""
+        """Return what is equal on all ranks: optimizer and reward statistics, in plain types and tensors."""
         return {
             "optimizer": self._stepper.optimizer.state_dict(),
+            "scaler": self._fabric.strategy.precision.state_dict(),
             "reward_moments": self.reward_moments.state_dict(),
         }
+
+    def own_state(self) -> dict[str, Any]:
+        """Return what is this rank's own: the discounted returns under way and the generator of minibatch orders."""
+        return {"discounted": self._discounted.cpu(), "generator": self._generator.get_state()}
+
+    def load_state(self, state: dict[str, Any], own: dict[str, Any]) -> None:
+        """Go on from what `state` and `own_state` returned."""
+        self._stepper.optimizer.load_state_dict(state["optimizer"])
+        self._fabric.strategy.precision.load_state_dict(state["scaler"])
+        self.reward_moments.load_state_dict(state["reward_moments"])
+        self._discounted = own["discounted"].to(self._device)
+        self._generator.set_state(own["generator"])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import functools
 import importlib.metadata
 import json
 import logging
 import math
 import os
 import platform
+import subprocess
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -17,11 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlexp.faults import writing
+from rlexp.rewind import cut_events, cut_metrics
 from rlexp.types import Episode, Metrics, UpdateReport
 
 if TYPE_CHECKING:
     from rlexp.config import Config
     from rlexp.display import Display
+    from rlexp.evaluate import EvalResult
+    from rlexp.launch import Origin
     from rlexp.models import ActorCritic
 
 METRIC_NAMES = {
@@ -84,15 +89,27 @@ def versions() -> dict[str, str]:
     return found
 
 
+@functools.cache
+def commit() -> str | None:
+    """Return the git commit that this code lies in; None if it lies in none, or there is no git."""
+    folder = Path(__file__).parent
+    try:
+        words = ["git", "-C", str(folder), "rev-parse", "HEAD"]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
+
+
 class Summary:
     """summary.json: the state of a run and what came of it."""
 
     def __init__(self, run_dir: Path) -> None:
         self._path = run_dir / "summary.json"
 
-    def start(self, world_size: int) -> None:
-        """Write the state `running` and empty results."""
-        values = {
+    def start(self, world_size: int, origin: Origin | None = None) -> None:
+        """Write the state `running` and empty results; of a run that goes on, how far it had come."""
+        values: dict[str, Any] = {
             "state": "running",
             "error": None,
             "world_size": world_size,
@@ -104,6 +121,12 @@ class Summary:
             "eval": None,
             "versions": versions(),
         }
+        if origin is not None:
+            former = self.read()
+            here = {"updates": origin.updates, "env_steps": origin.env_steps}
+            # a run that was killed could not say how long it ran; its checkpoint says at least how long it learned
+            seconds = max(float(former.get("wall_seconds") or 0.0), origin.seconds)
+            values |= here | {"wall_seconds": seconds, "resumes": [*former.get("resumes", []), here]}
         write_json(self._path, values)
 
     def change(self, **values: Any) -> None:
@@ -156,30 +179,50 @@ class Recorder:
         config: the experiment.
         run_dir: the directory of the run; None on ranks that do not record.
         display: shows progress to a person.
+        start: what `state` returned, for a run that goes on; its logs are cut back to that.
     """
 
-    def __init__(self, config: Config, run_dir: Path | None, display: Display | None) -> None:
+    def __init__(
+        self, config: Config, run_dir: Path | None, display: Display | None, start: dict[str, Any] | None = None
+    ) -> None:
         self._config, self._run_dir, self.display = config, run_dir, display
-        self._begin = self._last = time.perf_counter()
-        self._recent: deque[Episode] = deque(maxlen=EPISODES_SHOWN)
-        self._best = -math.inf
-        self.updates = 0
-        self.env_steps = 0
+        start = start or {"updates": 0, "seconds": 0.0, "recent": [], "best": -math.inf}
+        self.updates: int = start["updates"]
+        self.env_steps = self.updates * config.steps_per_update
+        self._recent: deque[Episode] = deque((Episode(*item) for item in start["recent"]), maxlen=EPISODES_SHOWN)
+        self._best: float = start["best"]
+        self._last = time.perf_counter()
+        self._begin: float = self._last - start["seconds"]
+        self._saved = self.env_steps if self.updates else None
+        self.evaluation: tuple[int, EvalResult] | None = None  # the last one, and after how many updates
         if run_dir is None:
             return
         from rlexp.tensorboard import TensorBoard
 
         with writing(run_dir / "metrics.csv"):
-            self._file = (run_dir / "metrics.csv").open("w", newline="")
+            if self.updates:
+                cut_metrics(run_dir / "metrics.csv", self.updates)
+            self._file = (run_dir / "metrics.csv").open("a" if self.updates else "w", newline="")
             self._rows = csv.writer(self._file)
-            self._rows.writerow(COLUMNS)
+            if not self.updates:
+                self._rows.writerow(COLUMNS)
         with writing(run_dir / "tensorboard"):
-            self._board = TensorBoard(run_dir / "tensorboard", config)
+            cut_events(run_dir / "tensorboard", self.env_steps)
+            self._board = TensorBoard(run_dir / "tensorboard", config, goes_on=self.updates > 0)
+
+    def state(self) -> dict[str, Any]:
+        """Return what a run that goes on must know: updates, wall time, the last episodes, the best mean return."""
+        recent = [[episode.episode_return, episode.length] for episode in self._recent]
+        return {"updates": self.updates, "seconds": self.seconds, "recent": recent, "best": self._best}
 
     @property
     def seconds(self) -> float:
-        """Wall time since the loop began."""
+        """Wall time of the loop, earlier parts of the run included."""
         return self._last - self._begin
+
+    def leave_out(self, seconds: float) -> None:
+        """Take wall time that was spent on something else out of the loop's."""
+        self._begin, self._last = self._begin + seconds, self._last + seconds
 
     def mean_return(self) -> float:
         """Return the mean return of the last 100 training episodes; NaN before the first."""
@@ -219,28 +262,44 @@ class Recorder:
         metrics: Metrics = report.metrics
         return values | {name: getattr(metrics, field) for field, name in METRIC_NAMES.items()}
 
-    def checkpoint(self, policy: ActorCritic, learner: dict[str, Any]) -> None:
-        """Write last.ckpt, and best.ckpt where the mean return of the last 100 episodes is the best so far."""
-        if self._run_dir is None:
+    def checkpoint(self, policy: ActorCritic, learner: dict[str, Any], ranks: list[dict[str, Any]]) -> None:
+        """Write last.ckpt, and best.ckpt where the mean return of the last 100 episodes is the best so far.
+
+        Args:
+            policy: the weights and statistics after the last update recorded.
+            learner: what is equal on all ranks that learn.
+            ranks: what is each rank's own, in the order of ranks.
+        """
+        if self._run_dir is None or self._saved == self.env_steps:
             return
         from rlexp import checkpoint
         from rlexp.config import algorithm_name, plain
 
+        with writing(self._run_dir / "metrics.csv"):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        with writing(self._run_dir / "tensorboard"):
+            self._board.flush()
+        mean_return = self.mean_return() if self._recent else -math.inf
+        best = mean_return >= self._best
+        self._best = max(self._best, mean_return)
         state = {
             "algo": algorithm_name(self._config),
             "config": plain(self._config),
             "policy": {name: value.detach().cpu().clone() for name, value in policy.state_dict().items()},
             "learner": learner,
+            "ranks": ranks,
+            "recorder": self.state(),
             "updates": self.updates,
             "env_steps": self.env_steps,
             "versions": versions(),
+            "commit": commit(),
         }
         folder = self._run_dir / "checkpoints"
-        checkpoint.save(folder / checkpoint.LAST, state)
-        mean_return = -math.inf if math.isnan(self.mean_return()) else self.mean_return()  # NaN: no episode has ended
-        if mean_return >= self._best:
-            self._best = mean_return
+        if best:
             checkpoint.save(folder / checkpoint.BEST, state)
+        checkpoint.save_last(folder, state, self._config.checkpoint.keep, self._saved)
+        self._saved = self.env_steps
 
     def test(self, mean_return: float, video: Path | None) -> None:
         """Record the evaluation after training, and its film."""

@@ -1,11 +1,13 @@
 """The command: compose, check, launch, report.
 
 usage: python -m rlexp.main [--multirun] [group=choice ...] [key=value ...]
+       python -m rlexp.main resume=RUN_DIRECTORY
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import math
 import os
@@ -23,12 +25,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from rlexp import launch
-from rlexp.config import conf_dir, register, resolve
+from rlexp.config import Config, conf_dir, register, typed, validate
 from rlexp.explain import check_arguments, explain, surplus_keys, unknown_key
 from rlexp.faults import Fault, writing
-from rlexp.launch import Interrupted, Job, RunFailed
+from rlexp.launch import Interrupted, Job, Origin, RunFailed
 from rlexp.logger import Summary, log_to
 from rlexp.report import run_table, sweep_table
+from rlexp.resume import make_last, prepared, resumed
 from rlexp.settings import ConfigError
 from rlexp.trust import check_links
 
@@ -70,30 +73,56 @@ def _run(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
         Fault: the run directory cannot be written.
         Interrupted: SIGINT or SIGTERM came.
     """
-    from rlexp.envs import check_environment
-    from rlexp.experiment import run_rank
-
     try:
-        config = resolve(composed)
+        config = typed(composed)
     except OmegaConfBaseException as error:  # which Hydra would announce with a line of its own
         raise ConfigError(explain(error)) from None
     surplus = next(surplus_keys(config, composed), None)
     if surplus is not None:
         raise ConfigError(unknown_key(surplus))
+    if config.resume in (None, "auto"):  # else it is no more than what differs from the checkpoint's
+        validate(config)
+    from rlexp.envs import check_environment  # gymnasium, which a config error need not wait for
+    from rlexp.experiment import run_rank
+
+    first = os.environ.get("RANK", "0") == "0"  # else one of the ranks that torchrun started; rank 0 speaks for all
+    former = resumed(config, HydraConfig.get().overrides.task, run_dir)
+    if former is not None and former.completed:
+        if not first:
+            return {}
+        print(f"{run_dir} is completed after {former.origin.env_steps:,} steps; nothing is left to do", flush=True)
+        return Summary(run_dir).read()
+    if former is not None:
+        config = former.config
     spec = check_environment(config)
     launch.check_devices(config)
-    if os.environ.get("RANK", "0") != "0":  # one of the ranks that torchrun started; rank 0 speaks for all
-        return launch.run(Job(config, spec, run_dir), run_rank)
+    origin = None if former is None else former.origin
+    if not first:
+        return launch.run(Job(config, spec, run_dir, origin), run_rank)
     check_links(run_dir, run_dir)
-    steps = config.updates * config.steps_per_update
     with launch.locked(run_dir):
-        _save_composed(composed, run_dir)
-        print(
-            f"{config.env.id}: {config.updates:,} updates of {config.steps_per_update:,} steps = {steps:,} steps, "
-            f"{config.world_size} rank{'s' * (config.world_size > 1)}, seed {config.seed}",
-            flush=True,
-        )
-        return launch.run(Job(config, spec, run_dir), run_rank)
+        if origin is None:
+            _save_composed(composed, run_dir)
+        else:
+            make_last(origin, run_dir)
+        _announce(config, origin)
+        return launch.run(Job(config, spec, run_dir, origin), run_rank)
+
+
+def _announce(config: Config, origin: Origin | None) -> None:
+    """Say in a line or two what is about to run."""
+    from rlexp.envs import film_note
+
+    steps = config.updates * config.steps_per_update
+    begun = f", going on after {origin.env_steps:,}" if origin else ""
+    print(
+        f"{config.env.id}: {config.updates:,} updates of {config.steps_per_update:,} steps = {steps:,} steps, "
+        f"{config.world_size} rank{'s' * (config.world_size > 1)}, seed {config.seed}{begun}",
+        flush=True,
+    )
+    note = film_note(config)
+    if note is not None:
+        print(note, flush=True)
 
 
 class NoteSweep(Callback):
@@ -130,6 +159,8 @@ def _refuse(composed: DictConfig, run_dir: Path, error: ConfigError, sweep: bool
         with contextlib.suppress(OSError):  # only empty directories go: those that Hydra made for the run
             for folder in (run_dir, *below):
                 folder.rmdir()
+        return
+    if (run_dir / "checkpoints").is_dir():  # the job was refused, not the run that is there
         return
     with contextlib.suppress(RunFailed, Fault), launch.locked(run_dir):
         _save_composed(composed, run_dir)
@@ -175,7 +206,8 @@ def _torchrun_overrides(arguments: list[str]) -> list[str]:
         if key in decided and value != str(decided[key]):
             raise ConfigError(f"{argument}, but torchrun started {key}={decided[key]}; leave {key} out")
     overrides = [f"{key}={value}" for key, value in decided.items()]
-    return overrides + (["hydra.run.dir=."] if os.environ["RANK"] != "0" else [])
+    in_run_dir = os.environ["RANK"] == "0" or any(argument.startswith("resume=") for argument in arguments)
+    return overrides + ([] if in_run_dir else ["hydra.run.dir=."])
 
 
 def cli() -> None:
@@ -184,7 +216,7 @@ def cli() -> None:
     status = 0
     try:
         check_arguments(sys.argv[1:])
-        sys.argv += _torchrun_overrides(sys.argv[1:])
+        sys.argv[1:] = prepared([*sys.argv[1:], *_torchrun_overrides(sys.argv[1:])])
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(run)()
     except ConfigError as error:
         _errors.append(error)
@@ -203,6 +235,7 @@ def cli() -> None:
     good = _end_sweep()
     if _errors and not _sweeps:
         print(f"error: {_errors[0]}", file=sys.stderr)
+    gc.freeze()  # else Python searches all that torch and Lightning made for garbage before it ends: a second
     sys.exit(status or int(bool(_errors) or not good))
 
 

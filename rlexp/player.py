@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ class Player:
 
     Args:
         envs: the environments.
-        seeds: one for each environment; they are reset at once.
+        seeds: one for each environment, for their reset before the first rollout.
         policy: acts; its weights may change between two calls of `collect`.
         num_steps: T, steps per environment in a rollout.
         generator: draws the noise of sampling, on the policy's device.
@@ -58,10 +59,13 @@ class Player:
         self._returns = np.zeros(count)  # of the episodes under way, up to the end of the last rollout
         self._lengths = np.zeros(count, np.int64)
         self.episodes: list[Episode] = []
-        envs.reset(seeds, self._next_obs.numpy())
+        self._seeds, self._started = list(seeds), False
 
     def collect(self) -> Rollout:
         """Step every environment T times; afterwards `episodes` holds those that ended on the way, in order."""
+        if not self._started:
+            self._envs.reset(self._seeds, self._next_obs.numpy())
+            self._started = True
         steps, count, width = self._num_steps, *self._next_obs.shape
         distribution = self._policy.distribution
         obs = torch.empty((steps + 1, count, width), dtype=self._obs_dtype)
@@ -69,6 +73,7 @@ class Player:
         actions = torch.empty((steps, count, *distribution.action_shape), dtype=distribution.action_dtype)
         rewards = np.empty((steps, count))
         terminated, truncated = np.empty((steps, count), np.bool_), np.empty((steps, count), np.bool_)
+        valid = np.empty((steps, count), np.bool_)
         final_obs: list[np.ndarray] = []
         sample = sampler(self._policy, distribution.noise((steps, count), self._generator))
         rows, action_rows = obs.numpy(), actions.numpy()
@@ -78,10 +83,11 @@ class Player:
                 taken = environment_actions(sampled, self._envs.spec, self._squash)
                 result = self._envs.step(taken, rows[step + 1])
                 rewards[step], terminated[step], truncated[step] = result.rewards, result.terminated, result.truncated
+                valid[step] = result.valid
                 if result.final_obs:
                     final_obs += result.final_obs
         self._next_obs = obs[-1].clone()
-        self._count_episodes(rewards, terminated | truncated)
+        self._count_episodes(rewards, terminated | truncated, valid)
         final = torch.from_numpy(np.stack(final_obs)) if final_obs else obs.new_empty((0, width))
         return Rollout(
             obs=obs,
@@ -91,7 +97,7 @@ class Player:
             truncated=torch.from_numpy(truncated),
             log_prob=self._log_prob(obs[:-1], actions),
             final_obs=final,
-            valid=torch.ones((steps, count), dtype=torch.bool),
+            valid=torch.from_numpy(valid),
             initial_state=torch.empty((count, 0)),
         )
 
@@ -103,18 +109,46 @@ class Player:
             flat = in_chunks(self._policy.log_prob, *rows)
         return flat.view(obs.shape[:2]).cpu()
 
-    def _count_episodes(self, rewards: np.ndarray, done: np.ndarray) -> None:
-        """Add up rewards [T, N] episode by episode, and keep the sums of those that go on."""
+    def _count_episodes(self, rewards: np.ndarray, done: np.ndarray, valid: np.ndarray) -> None:
+        """Add up valid rewards [T, N] episode by episode, and keep the sums of those that go on."""
+        rewards = np.where(valid, rewards, 0)
         self.episodes = []
         start = np.zeros(done.shape[1], np.int64)
         for step, env in zip(*done.nonzero(), strict=True):
             total = self._returns[env] + rewards[start[env] : step + 1, env].sum()
-            length = self._lengths[env] + step + 1 - start[env]
+            length = self._lengths[env] + valid[start[env] : step + 1, env].sum()
             self.episodes.append(Episode(float(total), int(length)))
             self._returns[env], self._lengths[env], start[env] = 0.0, 0, step + 1
         for env in range(done.shape[1]):
             self._returns[env] += rewards[start[env] :, env].sum()
-            self._lengths[env] += done.shape[0] - start[env]
+            self._lengths[env] += valid[start[env] :, env].sum()
+
+    # What a checkpoint holds
+
+    def state(self) -> dict[str, Any]:
+        """Return the state between two rollouts, in plain types and tensors; the policy's is apart."""
+        return {
+            "next_obs": self._next_obs.clone(),
+            "returns": torch.from_numpy(self._returns.copy()),
+            "lengths": torch.from_numpy(self._lengths.copy()),
+            "generator": self._generator.get_state(),
+            "environments": self._envs.state(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> list[int]:
+        """Go on from `state`, before the first rollout; return the environments that began a new episode instead."""
+        self._generator.set_state(state["generator"])
+        self._next_obs = state["next_obs"].clone()
+        self._returns, self._lengths = state["returns"].numpy().copy(), state["lengths"].numpy().copy()
+        if state["environments"]:
+            afresh = self._envs.load_state(state["environments"], self._next_obs.numpy())
+        else:
+            seeds = torch.randint(self._seeds[0], 2**31, (len(self._seeds),), generator=self._generator)
+            self._envs.reset(seeds.tolist(), self._next_obs.numpy())
+            afresh = list(range(len(self._seeds)))
+        self._returns[afresh], self._lengths[afresh] = 0.0, 0
+        self._started = True
+        return afresh
 
     def close(self) -> None:
         """Close the environments; a film under way is written to its file."""

@@ -22,17 +22,18 @@ MAX_SIDE = 300
 
 
 class TensorBoard:
-    """Writes one event file into `folder`."""
+    """Writes one event file into `folder`; where a run `goes_on`, the hyperparameters stand in the first one."""
 
-    def __init__(self, folder: Path, config: Config) -> None:
+    def __init__(self, folder: Path, config: Config, goes_on: bool = False) -> None:
         self._hook_before, threading.excepthook = threading.excepthook, self._quiet
         self._writer = SummaryWriter(str(folder))
         self._file = self._writer._get_file_writer()
         values = {key: value if isinstance(value, bool | int | float | str) else str(value)
                   for key, value, _ in fields_of(config)}  # fmt: skip
         experiment, start, self._end = hparams(values, {"Test/cumulative_reward": 0.0})
-        self._file.add_summary(experiment)
-        self._file.add_summary(start)
+        if not goes_on:
+            self._file.add_summary(experiment)
+            self._file.add_summary(start)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Write scalars, all at environment step `step`."""
@@ -44,6 +45,10 @@ class TensorBoard:
         encoded, height, width = animated(path)
         image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=encoded)
         self._file.add_summary(Summary(value=[Summary.Value(tag="Test/video", image=image)]), step)
+
+    def flush(self) -> None:
+        """Hand all events to the system."""
+        self._writer.flush()
 
     def close(self) -> None:
         """End the session and flush."""

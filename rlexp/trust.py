@@ -21,7 +21,7 @@ MARKED = re.compile(r"_.*_")
 """Keys that mean something to Hydra: _target_, _args_ and the like."""
 
 
-def stored_config(state: dict[str, Any], path: Path, env_id: str | None = None) -> Config:
+def stored_config(state: dict[str, Any], path: Path, env_id: str | None = None, key: str = "env_id") -> Config:
     """Return the checked config of a checkpoint.
 
     Args:
@@ -29,6 +29,7 @@ def stored_config(state: dict[str, Any], path: Path, env_id: str | None = None) 
         path: where it lies, for messages.
         env_id: the environment that the user named, if any. An id of the form module:Id imports that module, so it is
             taken from a file only where the user names it too, or has imported the module already.
+        key: the word of the command line that names it.
 
     Raises:
         ConfigError: the config is no plain one, does not follow the schema, or would run code.
@@ -45,7 +46,7 @@ def stored_config(state: dict[str, Any], path: Path, env_id: str | None = None) 
         config = from_plain(values, algo)
     except ConfigError as error:
         raise ConfigError(f"checkpoint={path}: {error}") from None
-    check_module(config.env.id, path, env_id)
+    check_module(config.env.id, path, env_id, key)
     return config
 
 
@@ -64,7 +65,7 @@ def _check_value(value: Any) -> None:
         raise Refused(f"there is a {type(value).__name__}")
 
 
-def check_module(stored: str, path: Path, named: str | None) -> None:
+def check_module(stored: str, path: Path, named: str | None, key: str = "env_id") -> None:
     """Check that an environment id from a file imports no module that the user has not named.
 
     Raises:
@@ -74,7 +75,7 @@ def check_module(stored: str, path: Path, named: str | None) -> None:
     if module and module not in sys.modules and stored != named:
         raise ConfigError(
             f"checkpoint={path} wants to import the module {module} for its environment; if you trust it, "
-            f"add env_id={stored}"
+            f"add {key}={stored}"
         )
 
 
@@ -96,6 +97,25 @@ def check_sizes(config: Config, policy: Any, path: Path) -> None:
         raise ConfigError(f"checkpoint={path}: its tensors do not fit its algo.hidden_sizes={shown}")
     if config.env.frame_stack > largest:
         raise ConfigError(f"checkpoint={path}: its tensors do not fit its env.frame_stack={config.env.frame_stack}")
+
+
+def check_ranks(config: Config, ranks: Any, path: Path) -> None:
+    """Check that a config asks for no more ranks and environments than a checkpoint holds the state of.
+
+    Raises:
+        ConfigError: it does, or what is there is no state.
+    """
+    import torch
+
+    if not isinstance(ranks, list) or not all(isinstance(own, dict) for own in ranks):
+        raise ConfigError(f"checkpoint={path} does not hold what a run needs to go on: the states of its ranks")
+    if len(ranks) != config.world_size:
+        raise ConfigError(f"checkpoint={path} is of {len(ranks)} ranks, but its experiment needs {config.world_size}")
+    for own in ranks[: config.players]:
+        player = own.get("player")
+        returns = player.get("returns") if isinstance(player, dict) else None
+        if not isinstance(returns, torch.Tensor) or list(returns.shape) != [config.env.num_envs]:
+            raise ConfigError(f"checkpoint={path} does not hold the states of its env.num_envs={config.env.num_envs}")
 
 
 def check_tensors(found: dict[str, Tensor], wanted: dict[str, Tensor], path: Path) -> None:

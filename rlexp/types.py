@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 ACTION_KINDS = ("discrete", "multidiscrete", "box")
@@ -108,6 +109,10 @@ class Rollout:
     valid: Tensor
     initial_state: Tensor
 
+    def to(self, device: torch.device | str) -> Rollout:
+        """Return the rollout on a device."""
+        return Rollout(*(getattr(self, field.name).to(device) for field in fields(self)))
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -200,3 +205,25 @@ class Collective(Protocol):
 
     def gather(self, tensor: Tensor) -> Tensor:
         """Return the tensors of all ranks, equal in shape, stacked in the order of ranks: [size, *]."""
+
+
+class Collector(Protocol):
+    """What a topology asks of a player.
+
+    Attributes:
+        episodes: that ended in the last rollout, in order.
+    """
+
+    episodes: list[Episode]
+
+    def collect(self) -> Rollout:
+        """Step every environment T times."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what the next rollouts depend on, but for the weights, in plain types and tensors."""
+
+    def load_state(self, state: dict[str, Any]) -> list[int]:
+        """Go on from `state`; return the environments that began a new episode instead."""
+
+    def close(self) -> None:
+        """Close the environments."""

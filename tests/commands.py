@@ -169,6 +169,20 @@ def processes_with(marker: str) -> list[int]:
     return sorted(found)
 
 
+def events(run_dir: Path) -> list[tuple[int, dict[str, float]]]:
+    """Return the step and scalars of each TensorBoard event of a run that has scalars, but for times."""
+    from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+
+    found = []
+    for path in sorted((run_dir / "tensorboard").iterdir()):
+        for event in LegacyEventFileLoader(str(path)).Load():
+            values = {value.tag: value.simple_value for value in event.summary.value if value.HasField("simple_value")}
+            values = {tag: value for tag, value in values.items() if not tag.startswith("Time/")}
+            if values:
+                found.append((event.step, values))
+    return found
+
+
 def film(path: Path) -> list:
     """Return the frames of a film, [height, width, 3] each."""
     from moviepy import VideoFileClip

@@ -48,16 +48,28 @@ def test_the_command_says_in_one_line_what_is_wrong_and_leaves_nothing_behind(na
     assert not list(cwd.iterdir())
 
 
+HEAVY = {"torch", "lightning", "pytorch_lightning", "lightning_fabric", "tensorboard", "moviepy", "envpool"}
+
+
 @pytest.mark.parametrize(
-    "overrides", [["algo.gamma=1.5"], ["env=gym", "env.id=CartPol-v1"]], ids=["out of range", "environment id"]
+    ("arguments", "status", "environments"),
+    [
+        (["--help"], 0, False),
+        (["--cfg", "job"], 0, False),
+        (["algo.gamma=1.5"], 1, False),
+        (["algo.gama=1.5"], 1, False),
+        (["env=gym", "env.id=CartPol-v1"], 1, True),
+    ],
+    ids=["help", "config", "out of range", "unknown key", "environment id"],
 )
-def test_nothing_heavy_is_imported_before_the_checks(overrides, tmp_path):
-    done = command(*overrides, cwd=tmp_path, options=("-X", "importtime"))
+def test_nothing_heavy_is_imported_before_the_checks(arguments, status, environments, tmp_path):
+    done = command(*arguments, cwd=tmp_path, options=("-X", "importtime"))
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time")}
-    assert done.returncode == 1
+    assert done.returncode == status
     assert "rlexp.config" in imported
     roots = {name.partition(".")[0] for name in imported}
-    assert not roots & {"lightning", "pytorch_lightning", "lightning_fabric", "tensorboard", "moviepy"}
+    assert not roots & HEAVY
+    assert ("gymnasium" in roots) == ("numpy" in roots) == environments  # they are imported to look an id up
 
 
 def test_a_directory_that_is_named_is_not_left_behind_and_what_stood_there_before_stays(tmp_path):
@@ -115,7 +127,27 @@ def complaint(*overrides: str) -> str:
         ("fabric.precision=8", r"fabric\.precision=8 is not a choice; allowed: 32-true"),
         ("fabric.threads_per_rank=many", r"fabric\.threads_per_rank=many is not a choice; allowed: auto"),
         ("fabric.threads_per_rank=0", r"fabric\.threads_per_rank=0 is out of range"),
-        ("env.vectorization=threads", r"env\.vectorization=threads is not a choice; allowed: sync, async"),
+        ("env.vectorization=threads", r"env\.vectorization=threads is not a choice; allowed: sync, async, vector"),
+        ("env.backend=threads", r"env\.backend=threads is not a choice; allowed: gymnasium, envpool, torch"),
+        ("env.threads=2", r"env\.threads=2 is for env\.backend=envpool, but env\.backend=gymnasium"),
+        ("env=acrobot env.vectorization=vector", r"Acrobot-v1 has no vector environment of its own; give env\.vec"),
+        ("env.vectorization=vector env.frame_stack=4", r"frame_stack=4 does not go with .*env\.vectorization=sync"),
+        ("env.backend=envpool env.action_repeat=2", r"action_repeat=2 does not go with .*env\.backend=gymnasium"),
+        ("env.backend=envpool env.vectorization=async", r"env\.vectorization=async is not for env\.backend=envpool"),
+        ("env.backend=envpool +env.kwargs.a=1", r"env\.kwargs are for gymnasium's .*give env\.backend=gymnasium"),
+        ("env.backend=envpool env.id=Taxi-v4", r"envpool does not know Taxi-v4; give env\.backend=gymnasium"),
+        ("env.vectorization=vector algo.num_steps=1", r"algo\.num_steps=1 is too short for .*give 2 or more"),
+        (
+            "env.backend=torch env=lunarlander",
+            r"env\.id=LunarLander-v3 has no version for env\.backend=torch; those that do: Acrobot-v1, CartPole-v0, ",
+        ),
+        ("env.backend=torch +env.kwargs.g=9.81", r"env\.kwargs=\{'g': 9\.81\} does not go with env\.backend=torch"),
+        (
+            "env.backend=torch env.vectorization=async",
+            r"env\.vectorization=async does not go with .*env\.vectorization=sync",
+        ),
+        ("env.backend=torch env.frame_stack=4", r"env\.frame_stack=4 does not go with .*env\.frame_stack=1"),
+        ("env.backend=torch env.action_repeat=2", r"env\.action_repeat=2 does not go with .*env\.action_repeat=1"),
         ("env.action_bounds=wrap", r"env\.action_bounds=wrap is not a choice; allowed: clip, tanh"),
         ("env.frame_stack=0", r"env\.frame_stack=0 is out of range"),
         ("env.clip_rewards=0", r"env\.clip_rewards=0(\.0)? is out of range; allowed: 0 < value"),

@@ -24,7 +24,7 @@ def recorded(tmp_path):
         for number, result in enumerate(returns, 1):
             episodes = [] if result is None else [Episode(result, 10)]
             recorder.update(UpdateReport(number, METRICS, episodes, 0.1, 0.1))
-            recorder.checkpoint(played.policy, {})
+            recorder.checkpoint(played.policy, {}, [])
         recorder.close()
         return tmp_path
 

@@ -61,7 +61,12 @@ def test_the_run_goes_into_the_directory_that_is_named_and_writes_nowhere_else(f
         "tensorboard",
         "videos",
     ]
-    assert sorted(path.name for path in (run_dir / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+    assert sorted(path.name for path in (run_dir / "checkpoints").iterdir()) == [
+        "best.ckpt",
+        "last.ckpt",
+        "step-000000256.ckpt",
+        "step-000000384.ckpt",
+    ]
 
 
 def test_summary_has_every_key_of_the_contract_and_says_that_the_run_is_completed(run_dir):

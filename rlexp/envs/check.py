@@ -11,7 +11,9 @@ import numpy as np
 
 from rlexp.config import Config
 from rlexp.envs.make import make_environment
+from rlexp.envs.next_step import check_next_step
 from rlexp.envs.spaces import space_spec
+from rlexp.envs.tensors import TIME_LIMITS
 from rlexp.settings import ConfigError
 from rlexp.types import SpaceSpec
 
@@ -24,9 +26,14 @@ def check_environment(config: Config) -> SpaceSpec:
 
     Raises:
         ConfigError: the id is unknown (with the nearest names), a package is missing (with the pip command), the
-            environment does not build, or a space is not supported.
+            environment does not build, a space is not supported, or the backend does not have it.
     """
     env_id = config.env.id
+    if config.env.backend == "torch" and env_id not in TIME_LIMITS:
+        raise ConfigError(
+            f"env.id={env_id} has no version for env.backend=torch; those that do: {', '.join(TIME_LIMITS)}; "
+            "or give env.backend=gymnasium"
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of an old version, say: what matters of it is in the error
@@ -50,7 +57,20 @@ def check_environment(config: Config) -> SpaceSpec:
     finally:
         env.close()
     _check_bounds(config, spec)
+    if config.env.resets_on_next_step:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            check_next_step(config.env, spec)
     return spec
+
+
+def film_note(config: Config) -> str | None:
+    """Return what to tell a person whose training cannot be filmed; None where it can or need not."""
+    backend = config.env.backend
+    if not config.capture_video or (backend == "gymnasium" and config.env.vectorization != "vector"):
+        return None
+    chosen = "env.vectorization=vector" if backend == "gymnasium" else f"env.backend={backend}"
+    return f"capture_video=true films the test episode only: {chosen} steps all environments at once"
 
 
 def _check_bounds(config: Config, spec: SpaceSpec) -> None:

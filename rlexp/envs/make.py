@@ -11,6 +11,7 @@ import gymnasium
 from gymnasium.wrappers import FrameStackObservation, RecordVideo
 
 from rlexp.config import EnvConfig
+from rlexp.envs.replay import Replay
 from rlexp.faults import writing
 
 Env = gymnasium.Env[Any, Any]
@@ -27,7 +28,7 @@ class Film(RecordVideo):
         """
         path, frames = Path(self.video_folder) / f"{self._video_name}.mp4", len(self.recorded_frames)
         with writing(path):
-            super().stop_recording()
+            super().stop_recording()  # type: ignore[no-untyped-call]  # gymnasium's
             # ffmpeg may have failed after the last frame, which moviepy does not ask; it writes the index, moov, last.
             if frames and b"moov" not in path.read_bytes():
                 raise OSError("the film is not whole; is the disk full?")
@@ -79,5 +80,5 @@ def make_environment(config: EnvConfig, video_folder: Path | None = None, video_
 
 
 def maker(config: EnvConfig, video_folder: Path | None, video_name: str) -> Callable[[], Env]:
-    """Return a function without arguments that builds the environment."""
-    return lambda: make_environment(config, video_folder, video_name)
+    """Return a function without arguments that builds the environment, such that its episodes can be played again."""
+    return lambda: Replay(make_environment(config, video_folder, video_name))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
+import torch
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
 from rlexp.config import EnvConfig
@@ -26,12 +27,14 @@ class StepResult:
         terminated: [N] bool.
         truncated: [N] bool.
         final_obs: rows of the true last observation of each truncated environment, in order, each [D].
+        valid: [N] bool, False where an environment only reset itself, which is no transition.
     """
 
     rewards: Array
     terminated: Array
     truncated: Array
     final_obs: list[Array]
+    valid: Array
 
 
 class VectorEnvironment:
@@ -43,6 +46,7 @@ class VectorEnvironment:
         self.num_envs = envs.num_envs
         self.spec = SpaceSpec(self._packer.spec, action_spec(envs.single_action_space))
         self.row_dtype = self._packer.dtype
+        self._all_valid = np.ones(self.num_envs, np.bool_)
 
     def reset(self, seeds: Sequence[int], out: Array) -> None:
         """Reset environment i with seeds[i] and write the first observations to `out`, [N, D]."""
@@ -56,23 +60,86 @@ class VectorEnvironment:
         final = []
         if truncated.any():
             final = [self._packer.pack_one(infos["final_obs"][i]) for i in truncated.nonzero()[0]]
-        return StepResult(rewards, terminated, truncated, final)
+        return StepResult(rewards, terminated, truncated, final, self._all_valid)
+
+    @property
+    def restorable(self) -> bool:
+        """Whether episodes under way can be played again."""
+        return isinstance(self._envs, SyncVectorEnv | AsyncVectorEnv)
+
+    def state(self) -> list[dict[str, Any]]:
+        """Return what it takes to play the episode under way of each environment again; empty if that cannot be."""
+        if not self.restorable:
+            return []
+        return [to_tensors(record) for record in self._envs.call("recorded")]  # type: ignore[attr-defined]
+
+    def load_state(self, records: list[dict[str, Any]], rows: Array) -> list[int]:
+        """Play the episodes of `state` again.
+
+        Args:
+            records: what `state` returned.
+            rows: the observations, [N, D], that were to be acted on next. Where an environment does not arrive at
+                the same one, bit for bit, it begins a new episode, and its row is replaced by the first of that.
+
+        Returns:
+            The numbers of the environments that began a new episode.
+        """
+        envs: Any = self._envs
+        envs.set_attr("record", [to_arrays(record) for record in records])
+        equal = [
+            good and self._packer.pack_one(observation).tobytes() == rows[i].tobytes()
+            for i, (observation, good) in enumerate(envs.call("come_back"))
+        ]
+        if not all(equal):
+            envs.set_attr("comes_back", equal)
+            for i, observation in enumerate(envs.call("start_afresh")):
+                if not equal[i]:
+                    rows[i] = self._packer.pack_one(observation)
+        return [i for i, same in enumerate(equal) if not same]
 
     def close(self) -> None:
         """Close all environments; a film under way is written to its file."""
         self._envs.close()
 
 
+def to_tensors(value: Any) -> Any:
+    """Return nested dicts with their arrays as tensors and their scalars as plain numbers, as checkpoints hold them."""
+    if isinstance(value, dict):
+        return {key: to_tensors(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(value.copy())
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def to_arrays(value: Any) -> Any:
+    """Undo `to_tensors`."""
+    if isinstance(value, dict):
+        return {key: to_arrays(item) for key, item in value.items()}
+    return value.numpy() if isinstance(value, torch.Tensor) else value
+
+
 def make_environments(
     config: EnvConfig, num_envs: int, video_folder: Path | None = None, video_name: str = "train"
 ) -> VectorEnvironment:
-    """Build `num_envs` environments, the first of which is filmed into `video_folder` if one is given."""
+    """Build `num_envs` environments, the first of which is filmed into `video_folder` if one is given.
+
+    Those that reset on the next step are not filmed: they are stepped all at once (see `rlexp.envs.next_step`).
+    """
+    if config.resets_on_next_step:
+        from rlexp.envs import next_step
+
+        return (next_step.pooled if config.backend == "envpool" else next_step.native)(config, num_envs)
     makers = [maker(config, video_folder if i == 0 else None, video_name) for i in range(num_envs)]
     if config.vectorization == "async":
         return VectorEnvironment(
             AsyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP, copy=False, context="fork")
         )
     return VectorEnvironment(SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP, copy=False))
+
+
+def ordinary(config: EnvConfig) -> EnvConfig:
+    """Return the settings of the same environment as gymnasium builds it one by one: evaluation always uses those."""
+    return replace(config, backend="gymnasium", vectorization="sync") if config.resets_on_next_step else config
 
 
 def environment_actions(actions: Array, spec: SpaceSpec, squash: bool) -> Array:

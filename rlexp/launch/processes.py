@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from rlexp.faults import writing
 from rlexp.launch.cause import LONGEST_TRACE, LOST_PEER, hung, log_size, logged, one_line, progress, shortened, tell
 from rlexp.launch.rank import MARGIN_SECONDS, Body, Job, RunFailed, check_devices, enter
-from rlexp.launch.stopping import Interrupted, held, stoppable
+from rlexp.launch.stopping import FINISH, FINISH_SECONDS, Interrupted, held, stoppable
 from rlexp.launch.torchrun import run_as_rank
 from rlexp.logger import Summary
 
@@ -56,8 +56,8 @@ def run(job: Job, body: Body) -> dict[str, Any]:
     ranks = _Ranks(job, body)  # imports what ranks need, which takes seconds
     summary = Summary(job.run_dir)
     with writing(job.run_dir):
-        summary.start(job.config.world_size)
-    begin = time.monotonic()
+        summary.start(job.config.world_size, job.origin)
+    begin = time.monotonic() - summary.read()["wall_seconds"]
     try:
         ranks.supervise()
     except RunFailed:
@@ -181,13 +181,20 @@ class _Ranks:
             self._fail(failures)
 
     def _wait(self) -> dict[int, _Failure]:
-        """Wait until every rank has ended, or one has failed (and the others have had their say), or a signal came."""
+        """Wait until every rank has ended, or one has failed (and the others have had their say).
+
+        After a signal: until all have ended after their current update, or had the time for that.
+        """
         failures: dict[int, _Failure] = {}
         deadline = float("inf")
-        while time.monotonic() < deadline and not self._signal:
+        asked = False
+        while time.monotonic() < deadline:
+            if self._signal and not asked:
+                asked, deadline = True, min(deadline, time.monotonic() + FINISH_SECONDS)
+                self._send(FINISH)
             running = [process for process, _ in self._processes if process.is_alive()]
             for index in range(len(self._processes)):
-                if index not in failures and (failure := self._failure(index)):
+                if not asked and index not in failures and (failure := self._failure(index)):
                     failures[index] = failure
                     deadline = min(deadline, time.monotonic() + GRACE_SECONDS)
             if not running:
@@ -221,15 +228,18 @@ class _Ranks:
         tell(self._run_dir, first.error, first.trace)
         raise RunFailed(first.error)
 
+    def _send(self, signum: int) -> None:
+        """Send a signal to every rank that runs."""
+        for process, _ in self._processes:
+            if process.pid is not None and process.is_alive():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process.pid, signum)
+
     def _end(self) -> None:
         """Ask every rank that still runs to stop, kill what has not stopped in time, with all that it started."""
-        started = [process for process, _ in self._processes if process.pid is not None]
-        for process in started:
-            if process.is_alive() and process.pid is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process.pid, signal.SIGTERM)
-        deadline = time.monotonic() + self._stop_seconds
-        for process in started:
+        self._send(signal.SIGTERM)
+        deadline = time.monotonic() + self._stop_seconds - (FINISH_SECONDS if self._signal else 0.0)
+        for process in (process for process, _ in self._processes if process.pid is not None):
             process.join(max(0.0, deadline - time.monotonic()))
             assert process.pid is not None
             with contextlib.suppress(ProcessLookupError, PermissionError):

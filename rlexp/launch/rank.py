@@ -34,12 +34,23 @@ class RunFailed(Exception):
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where a resumed run goes on: the checkpoint, and how far it had come in which wall time."""
+
+    checkpoint: Path
+    updates: int
+    env_steps: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Job:
-    """What every rank is started with."""
+    """What every rank is started with; `origin` is None for a run that begins."""
 
     config: Config
     spec: SpaceSpec
     run_dir: Path
+    origin: Origin | None = None
 
 
 Body = Callable[["Rank"], None]
@@ -58,6 +69,7 @@ class Rank:
     size: int
     log: TextIO
     board: Board | None = None
+    origin: Origin | None = None
 
     @property
     def device(self) -> torch.device:
@@ -124,7 +136,7 @@ def enter(job: Job, body: Body, board: Board | None = None) -> None:
         torch.manual_seed(config.seed)  # equal on all ranks: the initial weights come from it
         run_dir = _directory_of_rank_0(job.run_dir) if size > 1 else job.run_dir
         with (run_dir / "main.log" if run_dir.is_dir() else Path(os.devnull)).open("a") as log:
-            body(Rank(config, job.spec, run_dir, fabric, index, size, log, board))
+            body(Rank(config, job.spec, run_dir, fabric, index, size, log, board, job.origin))
     finally:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()

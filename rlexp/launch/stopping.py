@@ -1,4 +1,4 @@
-"""How a process is asked to stop, and stops where it stands."""
+"""How a process is asked to stop: after its current update if that comes in time, else where it stands."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ import sys
 from collections.abc import Iterator
 
 AGAIN_SECONDS = 0.01
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+FINISH_SECONDS = 2.0
+"""Time between asking for a stop after the current update and stopping where the program stands."""
+FINISH = signal.SIGUSR1
+"""What the parent of a rank sends it to ask for a stop after the current update."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, FINISH)
 
 
 class Interrupted(BaseException):
@@ -17,6 +21,26 @@ class Interrupted(BaseException):
     def __init__(self, signum: int) -> None:
         super().__init__(signum)
         self.signum = signum
+
+
+class _Request:
+    """What this process was asked for, and whether it is in a loop that looks at it."""
+
+    signum = 0
+    looping = False
+
+
+def stop_requested() -> int:
+    """Return the signal that asked this process to stop after the current update; 0 if none did."""
+    return _Request.signum
+
+
+def stopped(signum: int) -> Interrupted:
+    """Return what to raise after the last update, and let no further signal disturb what is done on the way out."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    return Interrupted(signum)
 
 
 @contextlib.contextmanager
@@ -34,17 +58,37 @@ def held() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def stoppable() -> Iterator[None]:
+def stopping_between_updates() -> Iterator[None]:
+    """Within, a request to stop waits for the loop to look at `stop_requested`; outside, it stops at once."""
+    _Request.looping = True
+    try:
+        yield
+    finally:
+        _Request.looping = False
+
+
+@contextlib.contextmanager
+def stoppable(patient: bool = False) -> Iterator[None]:
     """Raise `Interrupted` where the program stands when SIGINT or SIGTERM comes; a second one is ignored.
 
     Where it stands in a __del__ or another place whose exceptions Python ignores (moviepy has such), it is raised once
-    more a moment later.
+    more a moment later. FINISH (SIGUSR1) asks to stop after the current update.
+
+    Args:
+        patient: SIGINT and SIGTERM ask for that too, and stop the program only FINISH_SECONDS later.
     """
 
     def stop(signum: int, frame: object) -> None:
-        for number in SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
-        raise Interrupted(signum)
+        raise stopped(signum)
+
+    def finish(signum: int, frame: object) -> None:
+        name = signal.SIGTERM if signum == FINISH else signum
+        if not _Request.looping:
+            stop(name, frame)
+        if not _Request.signum and signum != FINISH:
+            signal.signal(signal.SIGALRM, lambda *_: stop(name, None))
+            signal.setitimer(signal.ITIMER_REAL, FINISH_SECONDS)
+        _Request.signum = _Request.signum or name
 
     def ignored(unraisable: sys.UnraisableHookArgs) -> None:
         if not isinstance(unraisable.exc_value, Interrupted):
@@ -54,13 +98,16 @@ def stoppable() -> Iterator[None]:
         signal.signal(signal.SIGALRM, lambda *_: stop(signum, None))
         signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
 
+    _Request.signum, _Request.looping = 0, False
     hook_before, sys.unraisablehook = sys.unraisablehook, ignored
-    before = {number: signal.signal(number, stop) for number in SIGNALS}
+    handler = finish if patient else stop
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    before[FINISH] = signal.signal(FINISH, finish)
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, former in before.items():
+            signal.signal(number, former)
         sys.unraisablehook = hook_before

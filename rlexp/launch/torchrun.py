@@ -27,7 +27,8 @@ def run_as_rank(job: Job, body: Body) -> dict[str, Any]:
     index, begin = int(os.environ["RANK"]), time.monotonic()
     summary = Summary(job.run_dir)
     if index == 0:
-        summary.start(job.config.world_size)
+        summary.start(job.config.world_size, job.origin)
+        begin -= summary.read()["wall_seconds"]
     launched: list[tuple[Rank, list[int], int]] = []  # this rank, the processes of all ranks, where the log starts
 
     def told(rank: Rank) -> None:
@@ -43,7 +44,7 @@ def run_as_rank(job: Job, body: Body) -> dict[str, Any]:
             raise
 
     try:
-        with stoppable():
+        with stoppable(patient=True):
             enter(job, told)
     except (Interrupted, Exception) as error:
         for number in (signal.SIGINT, signal.SIGTERM):  # torchrun stops the survivors: first they say what happened

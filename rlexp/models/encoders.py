@@ -12,8 +12,19 @@ from torch.nn import functional
 from rlexp.models.normalizer import ObservationNormalizer
 from rlexp.types import ImageSpec, ObservationSpec
 
+
+def tanh(x: Tensor) -> Tensor:
+    """Return the hyperbolic tangent.
+
+    Code compiled for the CPU takes it from the sigmoid: several times as fast there, with an error below 1e-6.
+    """
+    if torch.compiler.is_compiling() and x.device.type == "cpu" and x.dtype == torch.float32:
+        return 2 * (2 * x).sigmoid() - 1
+    return x.tanh()
+
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "tanh": torch.tanh, "relu": torch.relu, "elu": functional.elu, "gelu": functional.gelu, "silu": functional.silu,
+    "tanh": tanh, "relu": torch.relu, "elu": functional.elu, "gelu": functional.gelu, "silu": functional.silu,
 }  # fmt: skip
 
 

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rlexp.models.encoders import tanh
+
 if TYPE_CHECKING:
     from rlexp.models.policy import ActorCritic
 
@@ -16,7 +18,7 @@ Array = np.ndarray[Any, Any]
 Sampler = Callable[[int, Array], Array]
 
 NUMPY_ACTIVATIONS: dict[Any, Callable[[Array], Any]] = {
-    torch.tanh: lambda x: np.tanh(x, out=x),
+    tanh: lambda x: np.tanh(x, out=x),
     torch.relu: lambda x: np.maximum(x, 0.0, out=x),
 }
 """In place; a network of other activations acts in torch."""

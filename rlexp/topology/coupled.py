@@ -9,21 +9,31 @@ import torch
 
 from rlexp.checkpoint import checkpoint_due
 from rlexp.envs import make_environments
+from rlexp.envs.tensors import TIME_LIMITS, tensor_environment
+from rlexp.evaluator import Evaluator
 from rlexp.faults import check_rollout, check_update
+from rlexp.launch.stopping import stop_requested, stopped, stopping_between_updates
 from rlexp.learner import Learner
 from rlexp.models import build_policy
 from rlexp.player import Player
+from rlexp.tensor_player import TensorPlayer
+from rlexp.topology.state import gather_own, load_player, load_random_state, random_state
 from rlexp.topology.transport import Alone, Group, gather_rollouts
-from rlexp.types import Episode, UpdateReport
+from rlexp.types import Collector, Episode, UpdateReport
 
 if TYPE_CHECKING:
     from rlexp.launch import Rank
     from rlexp.logger import Recorder
     from rlexp.models import ActorCritic
+    from rlexp.topology.state import Start
 
 
-def run(rank: Rank, recorder: Recorder) -> ActorCritic:
-    """Collect and learn until the updates are done; return the trained policy."""
+def run(rank: Rank, recorder: Recorder, start: Start | None = None) -> ActorCritic:
+    """Collect and learn until the updates are done; return the trained policy.
+
+    Raises:
+        Interrupted: a stop was asked for; a checkpoint is written.
+    """
     config = rank.config
     group = Group(board=rank.board) if rank.size > 1 else Alone()
     policy = build_policy(config, rank.spec).to(rank.device)
@@ -31,33 +41,51 @@ def run(rank: Rank, recorder: Recorder) -> ActorCritic:
     envs = config.env.num_envs * (rank.size if shared else 1)
     order = rank.generator("minibatches", 0 if shared else rank.index, torch.device("cpu"))
     learner = Learner(config, policy, rank.fabric, group, order, envs)
-    player = make_player(rank, policy)
+    player, evaluator = make_player(rank, policy), Evaluator(rank, recorder)
+
+    def save() -> None:
+        own = {"random": random_state(rank.device), "player": player.state(), "learner": learner.own_state()}
+        recorder.checkpoint(policy, learner.state(), gather_own(own, rank))
+
     try:
-        for update in range(config.updates):
-            begin = time.perf_counter()
-            with rank.watch():
-                rollout = player.collect()
-            stride = config.env.num_envs * config.players
-            check_rollout(rollout, rank.spec.observation, rank.index, update * config.steps_per_update, stride)
-            collected = time.perf_counter()
-            if shared and isinstance(group, Group):
-                rollout = gather_rollouts(rollout, group)
-            with rank.watch(together=True):
-                metrics = learner.update(rollout, 1 - update / config.updates)
-            check_update(metrics, learner, update + 1)
-            done = time.perf_counter()
-            episodes = gather_episodes(player.episodes, group)
-            recorder.update(UpdateReport(update + 1, metrics, episodes, collected - begin, done - collected))
-            if checkpoint_due(config, update + 1):
-                recorder.checkpoint(policy, learner.state())
+        if start is not None:
+            policy.load_state_dict(start.policy)
+            learner.load_state(start.learner, start.own["learner"])
+            load_player(player, start.own["player"], rank)
+            load_random_state(start.own["random"], rank.device)
+        with stopping_between_updates():
+            for update in range(start.updates if start else 0, config.updates):
+                begin = time.perf_counter()
+                with rank.watch():
+                    rollout = player.collect()
+                before = update * config.steps_per_update
+                check_rollout(rollout, rank.spec.observation, rank.index, before, config.env.num_envs * config.players)
+                collected = time.perf_counter()
+                if shared and isinstance(group, Group):
+                    rollout = gather_rollouts(rollout.to("cpu"), group)
+                with rank.watch(together=True):
+                    metrics = learner.update(rollout, 1 - update / config.updates)
+                check_update(metrics, learner, update + 1)
+                done = time.perf_counter()
+                episodes, signum = exchange(player.episodes, stop_requested(), group)
+                recorder.update(UpdateReport(update + 1, metrics, episodes, collected - begin, done - collected))
+                enough = evaluator.due(update + 1) and _on_all(evaluator.reached(policy), group)
+                if signum or enough or checkpoint_due(config, update + 1):
+                    save()
+                if signum:
+                    raise stopped(signum)
+                if enough:
+                    break
     finally:
         player.close()
     return policy
 
 
-def make_player(rank: Rank, policy: ActorCritic) -> Player:
+def make_player(rank: Rank, policy: ActorCritic) -> Collector:
     """Build this rank's environments, film the first of rank 0 if asked to, and the player that owns them."""
     config = rank.config
+    if config.env.backend == "torch":
+        return make_tensor_player(rank, policy)
     folder = rank.run_dir / "videos" / "train" if config.capture_video and rank.index == 0 else None
     generator = rank.generator("sampling", rank.index, rank.device)
     squash = config.env.action_bounds == "tanh"
@@ -67,13 +95,37 @@ def make_player(rank: Rank, policy: ActorCritic) -> Player:
         return Player(envs, rank.environment_seeds(), policy, steps, generator, squash, autocast)
 
 
-def gather_episodes(episodes: list[Episode], group: Alone | Group) -> list[Episode]:
-    """Return the episodes of all ranks, in the order of ranks."""
+def make_tensor_player(rank: Rank, policy: ActorCritic) -> TensorPlayer:
+    """Build this rank's environments of tensors, on its device, and the player that owns them; they are not filmed."""
+    config = rank.config
+    env = config.env
+    return TensorPlayer(
+        tensor_environment(env.id),
+        env.max_episode_steps or TIME_LIMITS[env.id],
+        env.num_envs,
+        policy,
+        rank.spec.action,
+        config.algo.num_steps,
+        rank.generator("sampling", rank.index, rank.device),
+        squash=env.action_bounds == "tanh",
+        autocast=rank.fabric.autocast,
+        compile_steps=config.compile,
+    )
+
+
+def _on_all(flag: bool, group: Alone | Group) -> bool:
+    """Return whether any rank says yes."""
+    return bool(group.gather(torch.tensor([flag])).any())
+
+
+def exchange(episodes: list[Episode], signum: int, group: Alone | Group) -> tuple[list[Episode], int]:
+    """Return the episodes of all ranks, in the order of ranks, and the signal that asked any of them to stop, or 0."""
     if isinstance(group, Alone):
-        return episodes
-    most = int(group.gather(torch.tensor([len(episodes)])).max())
+        return episodes, signum
+    most, signum = group.gather(torch.tensor([len(episodes), signum])).amax(0).tolist()
     table = torch.full((most, 2), -1.0, dtype=torch.float64)
-    for row, episode in enumerate(episodes):
-        table[row] = torch.tensor([episode.episode_return, episode.length], dtype=torch.float64)
-    rows = group.gather(table).flatten(0, 1).tolist() if most else []
-    return [Episode(total, int(length)) for total, length in rows if length >= 0]
+    if episodes:
+        rows = [(episode.episode_return, episode.length) for episode in episodes]
+        table[: len(episodes)] = torch.tensor(rows, dtype=torch.float64)
+    gathered = group.gather(table).flatten(0, 1).tolist() if most else []
+    return [Episode(total, int(length)) for total, length in gathered if length >= 0], signum

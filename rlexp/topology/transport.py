@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import io
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
@@ -152,6 +153,28 @@ Sent = list[tuple[dist.Work, Tensor]]
 """Messages under way, each with its memory, which must stay until it has arrived."""
 
 
+class Order(enum.IntEnum):
+    """What the player tells the trainers to do next."""
+
+    LEARN = 0
+    SEND_STATE = 1
+    END = 2
+
+
+def send_order(order: Order, signum: int, ranks: list[int]) -> Sent:
+    """Send an order, and the signal that it is for, or 0, to each rank."""
+    message = torch.tensor([order, signum])
+    return _sent([(message, rank) for rank in ranks])
+
+
+def receive_order(source: int) -> tuple[Order, int]:
+    """Receive what `send_order` sent."""
+    message = torch.empty(2, dtype=torch.int64)
+    dist.recv(message, source)
+    order, signum = message.tolist()
+    return Order(order), signum
+
+
 def send_rollouts(rollouts: list[Rollout], ranks: list[int]) -> Sent:
     """Send one rollout to each rank: a message of all fixed fields, and one of final observations if there are any."""
     messages = []
@@ -159,6 +182,11 @@ def send_rollouts(rollouts: list[Rollout], ranks: list[int]) -> Sent:
         messages.append((to_bytes(rollout), rank))
         if rollout.final_obs.shape[0] > 0:
             messages.append((rollout.final_obs.contiguous(), rank))
+    return _sent(messages)
+
+
+def _sent(messages: list[tuple[Tensor, int]]) -> Sent:
+    """Begin to send messages to ranks."""
     sent = []
     for message, rank in messages:
         work = dist.isend(message, rank)

@@ -41,7 +41,7 @@ def test_every_member_reads_what_all_posted_in_every_turn(members):
 
 def test_a_member_that_does_not_post_is_given_up():
     board = Board(fork, 2, timeout=0.1)
-    with pytest.raises(RuntimeError, match="timed out after 0.1 s waiting for rank 1"):
+    with pytest.raises(RuntimeError, match=r"timed out after 0\.1 s waiting for rank 1"):
         board.exchange(torch.zeros(3), 0, range(2))
 
 

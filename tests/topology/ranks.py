@@ -11,7 +11,7 @@ from torch import Tensor
 from rlexp.config import Config
 from rlexp.envs import check_environment
 from rlexp.experiment import run_rank
-from rlexp.launch import Job, Rank, run
+from rlexp.launch import Job, Origin, Rank, run
 from rlexp.learner import Learner
 from rlexp.logger import Recorder
 from rlexp.models import ActorCritic
@@ -56,6 +56,14 @@ def launched_as(run_dir: Path, *overrides: str) -> dict:
 def _launched(run_dir: Path, config: Config, body: Callable[[Rank], None]) -> dict:
     run_dir.mkdir(parents=True)
     return run(Job(config, check_environment(config), run_dir), body)
+
+
+def resumed(run_dir: Path, *overrides: str, updates: int = 4) -> dict:
+    """Go on with a run from its last checkpoint; return the summary."""
+    config, state = configured(*overrides, updates=updates), checkpoint(run_dir)
+    path = run_dir / "checkpoints" / "last.ckpt"
+    origin = Origin(path, state["updates"], state["env_steps"], state["recorder"]["seconds"])
+    return run(Job(config, check_environment(config), run_dir, origin), run_rank)
 
 
 def checkpoint(run_dir: Path) -> dict:

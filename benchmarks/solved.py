@@ -1,0 +1,151 @@
+"""Wall clock from the command to a solved task, process start included, against Stable-Baselines3.
+
+usage: python -m benchmarks.solved [--tasks NAME ...] [--sides NAME ...] [--seeds 1 2 3 4 5] [--store FOLDER]
+                                   [--solved RETURN] [--steps N] [--eval-every N] [KEY=VALUE ...]
+
+Sides: `preset` (rlexp's own settings, with the further overrides KEY=VALUE), `zoo` (rlexp with exactly the peer's) and
+`sb3`; one run after the other, interleaved by seed. All evaluate 10 greedy episodes as often. --solved, --steps and
+--eval-every are for trials.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.runs import version_in
+from benchmarks.store import ROOT, add_option, save
+from benchmarks.tables import ratio, spread
+from benchmarks.tasks import EVAL_EPISODES, TASKS, Task
+
+SIDES = ("preset", "zoo", "sb3")
+HOW = ("compile=", "env.backend=", "env.vectorization=")
+"""What says how something is computed, not what: the same for `preset` and `zoo`."""
+
+
+def command_of(task: Task, side: str, seed: int, extra: list[str], folder: Path) -> list[str]:
+    """Return the command of one run."""
+    if side == "sb3":
+        numbers = (seed, task.solved, task.steps, task.eval_every)
+        return [sys.executable, "-m", "benchmarks.peer_solve", task.name, *map(str, numbers), str(folder)]
+    return [
+        *(sys.executable, "-m", "rlexp.main"),
+        *settings_of(task, side, extra),
+        f"seed={seed}",
+        f"eval.every={task.eval_every}",
+        f"eval.episodes={EVAL_EPISODES}",
+        f"eval.stop_at={task.solved:g}",
+        f"hydra.run.dir={folder}",
+    ]
+
+
+def settings_of(task: Task, side: str, extra: list[str]) -> list[str]:
+    """Return the settings of rlexp that the page names; a preset's own number of steps is kept."""
+    own = [*task.preset, *extra]
+    return own if side == "preset" else [*task.zoo(), *(one for one in own if one.startswith(HOW))]
+
+
+def run(task: Task, side: str, seed: int, extra: list[str]) -> dict[str, Any]:
+    """Run until the task is solved; return seconds, environment steps and the last mean return.
+
+    Raises:
+        RuntimeError: the run failed; a task that is not solved is no failure.
+    """
+    with tempfile.TemporaryDirectory(prefix="rlexp-solved-") as folder:
+        command = command_of(task, side, seed, extra, Path(folder))
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        began = time.perf_counter()
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+        seconds = time.perf_counter() - began
+        if done.returncode != 0:
+            raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
+        if side == "sb3":
+            told = json.loads((Path(folder) / "solved.json").read_text())
+        else:
+            summary = json.loads((Path(folder) / "summary.json").read_text())
+            told = {"env_steps": summary["env_steps"], "mean_return": summary["eval"]["mean_return"]}
+    return {"seed": seed, "seconds": seconds, **told, "solved": told["mean_return"] >= task.solved}
+
+
+def measure(task: Task, sides: list[str], seeds: list[int], extra: list[str]) -> dict[str, list[dict[str, Any]]]:
+    """Run all sides by turns, a seed after the other; a first run of each, cut short, fills the caches."""
+    found: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
+    easy = dataclasses.replace(task, solved=-1e9)
+    for side in sides:
+        run(easy, side, seeds[0], extra)
+    for seed in seeds:
+        for side, runs in found.items():
+            runs.append(run(task, side, seed, extra))
+            print(f"{task.name} seed {seed} {side}: {runs[-1]}", flush=True)
+    return found
+
+
+def table(found: dict[str, list[dict[str, Any]]]) -> str:
+    """Return the runs as a table; the ratio is of medians, its range of the pairs of one seed."""
+    lines = [
+        "| | seconds to solve | / Stable-Baselines3 | each seed, s | steps, median | solved |",
+        "|---|---|---|---|---|---|",
+    ]
+    names = {"preset": "rlexp, its own settings", "zoo": "rlexp, the zoo's settings", "sb3": "Stable-Baselines3"}
+    theirs = [one["seconds"] for one in found.get("sb3", [])]
+    for side, runs in found.items():
+        seconds = [one["seconds"] for one in runs]
+        cells = (
+            names[side],
+            spread(seconds, 1),
+            ratio(seconds, theirs) if theirs and side != "sb3" else "",
+            ", ".join(f"{value:.1f}" for value in seconds),
+            f"{statistics.median(one['env_steps'] for one in runs):,.0f}",
+            f"{sum(one['solved'] for one in runs)} of {len(runs)}",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tasks", nargs="+", choices=tuple(TASKS), default=list(TASKS))
+    parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3, 4, 5])
+    parser.add_argument("--solved", type=float, help="mean return that counts as solved (default: the task's)")
+    parser.add_argument("--steps", type=int, help="longest run of the peer and of `zoo` (default: the task's)")
+    parser.add_argument("--eval-every", type=int, help="environment steps between evaluations (default: the task's)")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of rlexp's own settings")
+    add_option(parser)
+    return parser.parse_intermixed_args()
+
+
+def main() -> None:
+    arguments = parse()
+    chosen = {"solved": arguments.solved, "steps": arguments.steps, "eval_every": arguments.eval_every}
+    chosen = {name: value for name, value in chosen.items() if value is not None}
+    for name in arguments.tasks:
+        task = dataclasses.replace(TASKS[name], **chosen)
+        try:
+            found = measure(task, arguments.sides, arguments.seeds, arguments.overrides)
+        except RuntimeError as error:
+            sys.exit(f"error: {error}")
+        print(f"\n{table(found)}\n")
+        result = {
+            "task": name,
+            "solved": task.solved,
+            "eval_every": task.eval_every,
+            "preset": " ".join(settings_of(task, "preset", arguments.overrides)),
+            "zoo": " ".join(settings_of(task, "zoo", [])),
+            "runs": found,
+        }
+        version = version_in(sys.executable, "stable-baselines3")
+        save(arguments.store, f"solved-{name}", result, f"stable-baselines3 {version}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""Speed of environments of tensors: steps per second of the user's own command, logging included, over num_envs.
+
+usage: python -m benchmarks.tensors [--num-envs N ...] [--device cpu|cuda] [--eager] [--threads N] [--updates N]
+                                    [--peer]
+
+CartPole-v1, 128 steps an update, 4 minibatches, 4 epochs. Each measurement is a process of its own; the first updates,
+in which code is compiled, are told apart. With a CUDA device both kinds are measured. With --peer Stable-Baselines3
+runs `benchmarks.cases`' CartPole (4 x 128) before each, as the unit of a ratio.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.cases import CASES
+from benchmarks.machine import described
+from benchmarks.timed import run_sb3
+
+ROOT = Path(__file__).resolve().parent.parent
+NUM_ENVS = {"cpu": (64, 1024, 4096), "cuda": (4096, 16_384)}
+NUM_STEPS, MINIBATCHES = 128, 4
+WARM_UP = 3
+PEER_STEPS = 51_200
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Of the updates after the warm-up: steps per second, and seconds an update of each kind; and of the first ones."""
+
+    steps_per_second: float
+    collect: float
+    update: float
+    logging: float
+    warm_up: float
+
+
+def measure(num_envs: int, device: str, updates: int, compiled: bool, threads: str) -> Speed:
+    """Run the command and read its metrics.csv.
+
+    Raises:
+        subprocess.CalledProcessError: it failed.
+    """
+    per_update = num_envs * NUM_STEPS
+    with tempfile.TemporaryDirectory(prefix="rlexp-tensors-") as folder:
+        words = {
+            "env": "cartpole",
+            "env.backend": "torch",
+            "env.num_envs": num_envs,
+            "algo.num_steps": NUM_STEPS,
+            "algo.per_rank_batch_size": per_update // MINIBATCHES,
+            "algo.update_epochs": 4,
+            "accelerator": device,
+            "compile": compiled,
+            "fabric.threads_per_rank": threads,
+            "total_timesteps": (WARM_UP + updates) * per_update,
+            "checkpoint.every": 0,
+            "eval.episodes": 0,
+            "hydra.run.dir": folder,
+        }
+        command = [sys.executable, "-m", "rlexp.main", *(f"{key}={value}" for key, value in words.items())]
+        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        with (Path(folder) / "metrics.csv").open(newline="") as file:
+            rows = [{key: float(value or "nan") for key, value in row.items()} for row in csv.DictReader(file)]
+    whole = [per_update / row["Time/step_per_second"] for row in rows]
+    measured = rows[WARM_UP:]
+    collect, update = (sum(row[f"Time/{name}_seconds"] for row in measured) for name in ("collect", "update"))
+    seconds = sum(whole[WARM_UP:])
+    each = len(measured)
+    return Speed(
+        steps_per_second=each * per_update / seconds,
+        collect=collect / each,
+        update=update / each,
+        logging=(seconds - collect - update) / each,
+        warm_up=sum(whole[:WARM_UP]),
+    )
+
+
+def peer() -> float:
+    """Return the steps per second of Stable-Baselines3 on CartPole, 4 x 128, logging included."""
+    case = CASES["cartpole"]
+    with tempfile.TemporaryDirectory(prefix="rlexp-tensors-") as folder:
+        return run_sb3(case, case.whole(PEER_STEPS), 1, Path(folder), tree=ROOT).steps_per_second
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--num-envs", type=int, nargs="+", help=f"default: {NUM_ENVS}")
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: all that there are")
+    parser.add_argument("--eager", action="store_true", help="without compile=true")
+    parser.add_argument("--threads", default="auto", help="fabric.threads_per_rank (default auto)")
+    parser.add_argument("--updates", type=int, help="updates measured (default: 100 of 64 environments, 10 of more)")
+    parser.add_argument("--peer", action="store_true", help="measure Stable-Baselines3 too (make bench installs it)")
+    return parser.parse_args()
+
+
+def main() -> None:
+    import torch
+
+    arguments = parse()
+    there = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+    print(described())
+    print("\n| device | num_envs | steps/s | collect | update | logging | warm-up | ratio to Stable-Baselines3 |")
+    print("|---|---|---|---|---|---|---|---|", flush=True)
+    for device in [arguments.device] if arguments.device else there:
+        for num_envs in arguments.num_envs or NUM_ENVS[device]:
+            updates = arguments.updates or (100 if num_envs <= 64 else 10)
+            unit = peer() if arguments.peer else None
+            one = measure(num_envs, device, updates, not arguments.eager, arguments.threads)
+            cells = [device, f"{num_envs:,}", f"{one.steps_per_second:,.0f}"]
+            cells += [f"{1000 * value:.1f} ms" for value in (one.collect, one.update, one.logging)]
+            cells += [f"{one.warm_up:.1f} s", f"{one.steps_per_second / unit:.1f} ({unit:,.0f})" if unit else "-"]
+            print(f"| {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

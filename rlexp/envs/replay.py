@@ -1,0 +1,110 @@
+"""How an environment comes back after a restart without being pickled: its episode is played again.
+
+Kept of each episode: the state of the environment's random generator before the reset, and the actions since. To come
+back the generator is put into that state, the environment reset, and the actions taken again.
+"""
+
+from __future__ import annotations
+
+from typing import Any, SupportsFloat
+
+import gymnasium
+import numpy as np
+from gymnasium.wrappers import RecordVideo
+
+LONGEST_EPISODE = 100_000
+"""Steps after which the actions of an episode are no longer kept: it cannot come back."""
+
+Env = gymnasium.Env[Any, Any]
+
+
+class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """The outermost wrapper of an environment; it notes what it takes to play the episode under way again."""
+
+    def __init__(self, env: Env) -> None:
+        super().__init__(env)
+        self.record: dict[str, Any] = {}  # what `come_back` goes by; set before it is called
+        self.comes_back = True
+        self._seed: int | None = None
+        self._before: dict[str, Any] = {}
+        self._actions: list[Any] = []
+        self._steps = 0
+        self._episode = -1
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode."""
+        if seed is None:
+            self._before = self.unwrapped.np_random.bit_generator.state  # type: ignore[assignment]  # a dict
+        else:
+            self._seed, self._before = seed, {}
+        self._actions, self._steps = [], 0
+        self._episode += 1
+        return self.env.reset(seed=seed, options=options)
+
+    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Take an action."""
+        self._steps += 1
+        if self._steps <= LONGEST_EPISODE:
+            # A view into a buffer of the caller keeps its value only as a copy.
+            self._actions.append(action.copy() if isinstance(action, np.ndarray) else action)
+        return self.env.step(action)
+
+    def recorded(self) -> dict[str, Any]:
+        """Return what `come_back` needs, in plain types and arrays.
+
+        Keys: `seed` of the first reset; `before`, the generator before the episode's reset, empty where that was the
+        first one; `actions` [steps, *] or None where there are too many; `generator` now; `episode`, its number.
+        """
+        kept = self._steps <= LONGEST_EPISODE
+        return {
+            "seed": self._seed,
+            "before": self._before,
+            "actions": np.array(self._actions) if kept else None,
+            "generator": self.unwrapped.np_random.bit_generator.state,
+            "episode": self._episode,
+        }
+
+    def come_back(self) -> tuple[Any, bool]:
+        """Play the episode in `record` again; return its last observation, and whether the generator agrees with it.
+
+        An environment that raises on the way, or whose actions were not kept, returns (None, False).
+        """
+        record = self.record
+        self._seed, self._episode = record["seed"], record["episode"] - 1
+        self._number_films(record["episode"])
+        if record["actions"] is None:
+            return None, False
+        try:
+            if record["before"]:
+                self.unwrapped.reset(seed=self._seed)  # for what an environment derives once from its seed
+                self.unwrapped.np_random.bit_generator.state = record["before"]
+            observation, _ = self.reset(seed=None if record["before"] else self._seed)
+            for action in record["actions"]:
+                observation, *_ = self.step(action)
+        except Exception:  # whatever it is: the episode did not come back, and the caller says so
+            return None, False
+        return observation, _same(self.unwrapped.np_random.bit_generator.state, record["generator"])
+
+    def start_afresh(self) -> Any:
+        """Begin a new episode from the generator in `record` unless `comes_back`; return its first observation."""
+        if self.comes_back:
+            return None
+        self.unwrapped.np_random.bit_generator.state = self.record["generator"]
+        self._number_films(self.record["episode"] + 1)
+        self._episode = self.record["episode"]
+        return self.reset()[0]
+
+    def _number_films(self, episode: int) -> None:
+        """Let the film of the next episode have its number, so that films of episodes before it stay."""
+        env: Any = self.env
+        while isinstance(env, gymnasium.Wrapper):
+            if isinstance(env, RecordVideo):
+                env.recording, env.recorded_frames, env.episode_id = False, [], episode - 1
+            env = env.env
+
+
+def _same(first: Any, second: Any) -> bool:
+    """Return whether two states of a generator, nested dicts of numbers and arrays, are equal."""
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(_same(first[key], second[key]) for key in first)
+    return bool(np.array_equal(first, second))

@@ -1,0 +1,222 @@
+"""Going on with a run: which checkpoint, with which config, and what may differ from it.
+
+`resume=DIR` takes the experiment from the checkpoint, and from the command line only what is written there. With
+`resume=auto` and in sweeps the command line says the whole experiment, and is compared with the checkpoint's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from rlexp.config import Config, algorithm_name, conf_dir, validate
+from rlexp.launch import Origin
+from rlexp.logger import Summary, versions
+from rlexp.settings import ConfigError, fields_of
+from rlexp.trust import check_ranks, check_sizes, stored_config
+
+FREE = (
+    "total_timesteps", "capture_video", "resume", "sweep.", "checkpoint.", "eval.", "fabric.timeout_seconds",
+    "fabric.threads_per_rank",
+)  # fmt: skip
+"""Keys that may differ on resume; one that ends in a point stands for all below it."""
+PACKAGES = {"accelerator": "fabric.", "strategy": "fabric.", "experiment": ""}
+"""Where the choices of a group write, where that is not below its own name."""
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """What a run goes on with; `completed`: nothing is left to do."""
+
+    config: Config
+    origin: Origin
+    completed: bool
+
+
+def prepared(arguments: Sequence[str]) -> list[str]:
+    """Return the command's arguments with hydra.run.dir set to the run that `resume` names, paths quoted.
+
+    Raises:
+        ConfigError: it names no run with a checkpoint, or another argument does not go with it.
+    """
+    words = [word.lstrip("+") for word in arguments]
+    values = {word.partition("=")[0]: word.partition("=")[2].strip("'\"") for word in words if "=" in word}
+    sweep = bool({"-m", "--multirun"} & set(words))
+    resume = values.get("resume", "null")
+    if values.get("sweep.skip_completed", "false").lower() == "true" and not (sweep and "hydra.sweep.dir" in values):
+        raise ConfigError(
+            "sweep.skip_completed=true needs the directory of a sweep: add --multirun hydra.sweep.dir=DIR"
+        )
+    if resume in ("", "null"):
+        return list(arguments)
+    directory = "hydra.sweep.dir" if sweep else "hydra.run.dir"
+    if resume == "auto":
+        if directory not in values:
+            raise ConfigError(f"resume=auto needs a directory that stays the same: add {directory}=DIR")
+        return list(arguments)
+    if sweep:
+        raise ConfigError(
+            f"resume={resume} goes on with one run; for a sweep give sweep.skip_completed=true hydra.sweep.dir=DIR"
+        )
+    from rlexp.checkpoint import candidates, run_directory
+
+    run_dir = run_directory(Path(resume))
+    if not candidates(run_dir):
+        raise ConfigError(f"resume={resume} has no checkpoint; start it again, or give hydra.run.dir=DIR resume=auto")
+    if directory in values and Path(values[directory]).resolve() != run_dir.resolve():
+        raise ConfigError(
+            f"hydra.run.dir={values[directory]} is not the run of resume={resume}; leave hydra.run.dir out"
+        )
+    kept = [word for word in arguments if word.lstrip("+").partition("=")[0] not in ("resume", directory)]
+    return [*kept, f"resume={_quoted(resume)}", f"{directory}={_quoted(run_dir)}"]
+
+
+def _quoted(path: object) -> str:
+    """Return a path as Hydra's grammar takes any text."""
+    text = str(path).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{text}'"
+
+
+def asks_to_go_on(wanted: Any) -> bool:
+    """Return whether a config, composed or typed, asks to go on where its run directory has a checkpoint."""
+    return wanted.resume is not None or wanted.sweep.skip_completed
+
+
+def resumed(wanted: Config, overrides: Sequence[str], run_dir: Path) -> Resumed | None:
+    """Return what the run in `run_dir` goes on with; None where it is to begin (it has no checkpoint).
+
+    Args:
+        wanted: what the command line composes to.
+        overrides: the words of the command line.
+        run_dir: the directory of the run.
+
+    Raises:
+        ConfigError: the checkpoint is not usable, or what is wanted alters the experiment.
+    """
+    if not asks_to_go_on(wanted):
+        return None
+    from rlexp import checkpoint
+
+    if not checkpoint.candidates(run_dir):
+        return None
+    named = None if wanted.resume in (None, "auto") else Path(str(wanted.resume))
+    if named is not None and named.is_file():
+        path, state = named, checkpoint.load(named)
+    else:
+        path, state = checkpoint.load_newest(run_dir)
+    stored = stored_config(state, path, wanted.env.id, "env.id")
+    check_sizes(stored, state.get("policy"), path)
+    check_ranks(stored, state.get("ranks"), path)
+    try:
+        seconds, saved_with = float(state["recorder"]["seconds"]), dict(state["versions"])
+        origin = Origin(path, int(state["updates"]), int(state["env_steps"]), seconds)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"checkpoint={path} does not hold what a run needs to go on: {error}") from None
+    keys = None if named is None else set(given_keys(overrides))
+    config = merged(stored, wanted, keys, run_dir)
+    if saved_with != versions():
+        new = ", ".join(f"{name} {now} (was {saved_with.get(name)})" for name, now in versions().items()
+                        if saved_with.get(name) != now)  # fmt: skip
+        print(f"warning: {new}: the run goes on, but will not equal one without interruption", file=sys.stderr)
+    completed = Summary(run_dir).read().get("state") == "completed" and path.name == checkpoint.LAST
+    return Resumed(config, origin, completed and config.updates <= origin.updates)
+
+
+def given_keys(overrides: Sequence[str]) -> Iterator[str]:
+    """Yield the keys of the config that the words of a command line set, those of the groups' choices included."""
+    for word in overrides:
+        key, _, value = word.lstrip("+~").partition("=")
+        file = conf_dir() / key / f"{value}.yaml"
+        if not (conf_dir() / key).is_dir() or not file.is_file():
+            yield "env.kwargs" if key.startswith("env.kwargs.") else key
+            continue
+        yield from _keys_of_choice(key, file)
+
+
+def _keys_of_choice(group: str, file: Path) -> Iterator[str]:
+    if group == "algo":
+        yield "algo"
+
+    def leaves(values: dict[str, Any], prefix: str) -> Iterator[str]:
+        for name, value in values.items():
+            if isinstance(value, dict) and f"{prefix}{name}" != "env.kwargs":
+                yield from leaves(value, f"{prefix}{name}.")
+            elif f"{prefix}{name}" != f"{PACKAGES.get(group, group + '.')}defaults":
+                yield f"{prefix}{name}"
+
+    content: Any = OmegaConf.to_container(OmegaConf.load(file))
+    for default in content.get("defaults", []):
+        for name, choice in default.items() if isinstance(default, dict) else ():
+            chosen = name.removeprefix("override /")
+            yield from _keys_of_choice(chosen, conf_dir() / chosen / f"{choice}.yaml")
+    yield from leaves(content, PACKAGES.get(group, f"{group}."))
+
+
+def merged(stored: Config, wanted: Config, keys: set[str] | None, run_dir: Path) -> Config:
+    """Return the stored config with what is wanted otherwise and may be.
+
+    Args:
+        stored: the checkpoint's.
+        wanted: the command line's.
+        keys: the keys in which the command line counts; None: all.
+        run_dir: to be named in an error.
+
+    Raises:
+        ConfigError: something else is wanted that alters the experiment.
+    """
+    have = {key: value for key, value, _ in fields_of(stored)} | {"algo": algorithm_name(stored)}
+    want = {key: value for key, value, _ in fields_of(wanted)} | {"algo": algorithm_name(wanted)}
+    changed = {
+        key: value
+        for key, value in want.items()
+        if (keys is None or key in keys) and (key not in have or have[key] != value)
+    }
+    if "algo" in changed:  # then its settings differ anyway
+        changed = {key: value for key, value in changed.items() if not key.startswith("algo.")}
+    refused = {key: value for key, value in changed.items() if not _free(key)}
+    if refused:
+        said = ", ".join(
+            f"{key}={value} (the run has {have.get(key, 'no such key')})" for key, value in refused.items()
+        )
+        raise ConfigError(f"{run_dir} cannot go on with another experiment: {said}")
+    if wanted.total_timesteps < stored.total_timesteps and "total_timesteps" in changed:
+        raise ConfigError(
+            f"total_timesteps={wanted.total_timesteps} is less than the run's {stored.total_timesteps}; "
+            "on resume it can only grow"
+        )
+    config = dataclasses.replace(stored)
+    for key, value in changed.items():
+        if key != "resume" and not key.startswith("sweep."):
+            config = _replaced(config, key.split("."), value)
+    validate(config)
+    return config
+
+
+def _free(key: str) -> bool:
+    return any(key.startswith(free) if free.endswith(".") else key == free for free in FREE)
+
+
+def _replaced(node: Any, path: list[str], value: Any) -> Any:
+    """Return a copy of a tree of dataclasses with another value in one place."""
+    name, *rest = path
+    return dataclasses.replace(node, **{name: _replaced(getattr(node, name), rest, value) if rest else value})
+
+
+def make_last(origin: Origin, run_dir: Path) -> None:
+    """Make the checkpoint that a run goes on from its last one, and remove what a killed run left half written."""
+    from rlexp import checkpoint
+
+    folder = run_dir / "checkpoints"
+    for left in folder.glob("*.tmp"):
+        left.unlink()
+    if origin.checkpoint.resolve() != (folder / checkpoint.LAST).resolve():
+        temporary = folder / f"{checkpoint.LAST}.tmp"
+        shutil.copyfile(origin.checkpoint, temporary)
+        temporary.replace(folder / checkpoint.LAST)

@@ -1,0 +1,109 @@
+"""What a checkpoint holds of each rank, how it is gathered, and how it is handed out to ranks that go on from it."""
+
+from __future__ import annotations
+
+import logging
+import random
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from rlexp import checkpoint
+from rlexp.topology.transport import receive_state, send_state
+
+if TYPE_CHECKING:
+    from rlexp.launch import Rank
+    from rlexp.types import Collector
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a rank goes on from.
+
+    Attributes:
+        policy: weights and statistics.
+        learner: what is equal on all ranks that learn.
+        own: this rank's own.
+        recorder: see `Recorder.state`.
+    """
+
+    policy: dict[str, Any]
+    learner: dict[str, Any]
+    own: dict[str, Any]
+    recorder: dict[str, Any]
+
+    @property
+    def updates(self) -> int:
+        """Updates done."""
+        return int(self.recorder["updates"])
+
+
+def start_of(rank: Rank) -> Start | None:
+    """Return what this rank goes on from; None for a run that begins. Every rank must make this call.
+
+    Rank 0 reads the checkpoint and sends the others their parts, so that all go on from the same one.
+    """
+    goes_on = torch.tensor([int(rank.origin is not None)])
+    if rank.size > 1:
+        dist.broadcast(goes_on, 0)
+    if not goes_on:
+        return None
+    if rank.index != 0:
+        return Start(**receive_state(0))
+    assert rank.origin is not None
+    state = checkpoint.load(rank.origin.checkpoint)
+    shared = {key: state[key] for key in ("policy", "learner", "recorder")}
+    for index in range(1, rank.size):
+        send_state({**shared, "own": state["ranks"][index]}, index)
+    log.info("going on from %s after %d updates", rank.origin.checkpoint.name, state["updates"])
+    return Start(**shared, own=state["ranks"][0])
+
+
+def gather_own(own: dict[str, Any], rank: Rank) -> list[dict[str, Any]]:
+    """Return on rank 0 what is each rank's own, in the order of ranks; on the others send it there."""
+    if rank.index != 0:
+        send_state(own, 0)
+        return []
+    return [own, *(receive_state(index) for index in range(1, rank.size))]
+
+
+def random_state(device: torch.device) -> dict[str, Any]:
+    """Return the state of this process's global random generators: python's, numpy's, torch's and CUDA's."""
+    _, keys, position, has_gauss, gauss = np.random.get_state()
+    return {
+        "python": random.getstate(),
+        "numpy": [torch.from_numpy(np.array(keys, np.int64)), int(position), int(has_gauss), float(gauss)],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+    }
+
+
+def load_random_state(state: dict[str, Any], device: torch.device) -> None:
+    """Put this process's global random generators into a state that `random_state` returned."""
+    version, internal, gauss_next = state["python"]
+    random.setstate((version, tuple(internal), gauss_next))
+    keys, position, has_gauss, gauss = state["numpy"]
+    np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), position, has_gauss, gauss))
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] is not None and device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"], device)
+
+
+def load_player(player: Collector, state: dict[str, Any], rank: Rank) -> None:
+    """Let a player go on from its state, and say so where environments do not come back as they were."""
+    with rank.watch():
+        afresh = player.load_state(state)
+    if afresh:
+        which = ", ".join(map(str, afresh))
+        message = (
+            f"environments {which} of rank {rank.index} could not be put back where they were and begin new episodes; "
+            "the run goes on, but will not equal one without interruption"
+        )
+        log.warning(message)
+        print(f"warning: {message}", file=sys.stderr, flush=True)

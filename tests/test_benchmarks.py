@@ -1,0 +1,101 @@
+"""The reckoning of the benchmarks; what they measure are real runs of `make bench`."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks.cases import CASES, VARIANTS
+from benchmarks.memory import steps_so_far
+from benchmarks.page import compose
+from benchmarks.store import load, save
+from benchmarks.tables import PEER, Side, ratio, speed_table
+from benchmarks.timed import Failed, Loop, Measurement, Process, Update, measure, watch
+from benchmarks.turns import Turn, check_equal
+
+CASE = replace(CASES["cartpole"], warm_up=2, num_envs=2, num_steps=50)  # 100 steps an update
+
+
+def measurement(compiling: float = 3.0) -> Measurement:
+    """Five updates of a second each, the first longer by compilation; imports of 1.5 s before the loop, 0.5 s in it."""
+    first = Update(0.25, 0.5 + compiling, 9.0)  # the whole of the first is not used
+    updates = [first, *[Update(0.25, 0.5, 1.0)] * 4]
+    process = Process(began=100.0, ended=111.75, imports=[(101.0, 1.5), (105.0, 0.5)])
+    return measure(CASE, process, Loop(updates, ended=111.0, parameters=7, optimizer_steps=10))
+
+
+def test_phases_add_up_to_the_wall_time_with_compilation_apart() -> None:
+    one = measurement()
+    # The loop begins at 111 - (3.75 + 1) - 3 = 103.25.
+    assert one.phases.imports == 1.5
+    assert one.phases.set_up == pytest.approx(103.25 - 100 - 1.5)
+    assert one.phases.warm_up == pytest.approx(2.0)
+    assert one.phases.compilation == pytest.approx(2.75)
+    assert (one.phases.collect, one.phases.update, one.phases.logging) == (0.75, 1.5, 0.75)
+    assert one.wall == pytest.approx(11.75)
+    assert one.loop == pytest.approx(7.75)
+
+
+def test_speed_leaves_the_warm_up_out() -> None:
+    assert measurement(compiling=0.0).steps_per_second == measurement(compiling=50.0).steps_per_second == 100.0
+
+
+def test_the_ratio_is_of_medians_and_its_range_of_neighbours() -> None:
+    assert ratio([4.0, 6.0, 9.0], [2.0, 2.0, 6.0]) == "**3.00** (1.50..3.00)"
+
+
+def test_a_variant_with_other_work_has_no_ratio_of_whole_processes() -> None:
+    base = Side(PEER, "", 300, 100, 1.0, [measurement()])
+    other = Side("rlexp tensors", "", 900, 300, 1.0, [measurement()])
+    row = speed_table([other, base], base).splitlines()[2]
+    assert row.count("other work") == 2
+    assert "**1.00**" in row
+
+
+def test_a_stored_measurement_comes_back_and_makes_the_page(tmp_path: Path) -> None:
+    side = Side(PEER, CASE.described(), 300, 100, 4.0, [measurement(), measurement(compiling=1.0)])
+    result = {"case": "cartpole", "described": "d", "repeats": 2, "sides": [side.as_dict()], "skipped": {"A": "why"}}
+    save(tmp_path, "speed-cartpole", result, "peer 1.2")
+    stored = load(tmp_path, "speed-cartpole")
+    assert stored is not None
+    assert Side.from_dict(stored["sides"][0]) == side
+    page = compose(tmp_path, note=None)
+    assert "### cartpole" in page
+    assert "peer 1.2" in page
+    assert "- Not measured: A: why." in page
+    assert "## Memory" not in page
+
+
+def test_sides_that_did_other_work_are_refused_beyond_their_tolerance() -> None:
+    def turn(name: str, **values: object) -> Turn:
+        return Turn(name, CASE, 300, lambda *_: measurement(), **values)
+
+    runs = {"peer": [measurement()], "ours": [replace(measurement(), optimizer_steps=9)]}
+    check_equal([turn("peer"), turn("ours", equal=False)], runs)
+    check_equal([turn("peer"), turn("ours", tolerance=0.1)], runs)
+    with pytest.raises(RuntimeError, match="ours trained 7 parameters with 9 optimizer steps"):
+        check_equal([turn("peer"), turn("ours", tolerance=0.05)], runs)
+
+
+def test_tensors_run_steps_in_proportion() -> None:
+    tensors, case = VARIANTS["tensors"], CASES["cartpole"]
+    assert tensors.steps(case, None) == 1_638_400
+    assert tensors.steps(case, case.steps // 2) == 819_200
+
+
+def test_steps_so_far_reads_whole_rows_only(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.csv"
+    assert steps_so_far(file) == 0
+    file.write_text("env_steps,x\n512,1\n1024,")
+    assert steps_so_far(file) == 512
+
+
+def test_a_refused_config_is_told_from_a_failure(tmp_path: Path) -> None:
+    root = Path(__file__).parent.parent
+    with pytest.raises(Failed) as refused:
+        watch(["-m", "rlexp.main", "algo.gamma=2"], root, tmp_path)
+    assert refused.value.refusal is not None
+    assert refused.value.refusal.startswith("algo.gamma=2")
+    with pytest.raises(Failed) as failed:
+        watch(["-c", "raise ValueError('bug')"], root, tmp_path)
+    assert failed.value.refusal is None

@@ -1,0 +1,114 @@
+"""A run that goes on from any of its checkpoints ends as the one that was not interrupted, bit for bit."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.commands import events, summary
+from tests.topology.ranks import checkpoint, launched, resumed, rows_but_times
+from tests.topology.test_equality import TOPOLOGIES, assert_same
+
+UPDATES = 6
+NORMALIZED = ("env.normalize_observations=true", "env.normalize_rewards=true")
+SAVING = ("checkpoint.every=1", "checkpoint.keep=9")
+CASES = {
+    **{name: (*words, *NORMALIZED) for name, words in TOPOLOGIES.items()},
+    "a2c": ("algo=a2c", "algo.per_rank_batch_size=null", *NORMALIZED),
+    "rmsprop": ("algo.optimizer=rmsprop", "algo.target_kl=0.01", "algo.anneal_clip_coef=true"),
+    "pendulum": ("env=pendulum", "env.action_bounds=tanh", "env.max_episode_steps=30"),
+    "lunarlander": ("env=lunarlander", "env.max_episode_steps=50"),
+    "async": ("env.vectorization=async", "env.frame_stack=3", "env.action_repeat=2"),
+    "images": ("env=gym", "env.id=tests.environments:Picture-v0", "algo.hidden_sizes=[8]"),
+    "mixed overlap": (
+        "env=gym", "env.id=tests.environments:Mixed-v0", *TOPOLOGIES["decoupled 3 overlap"], *NORMALIZED,
+    ),
+    "compiled": ("compile=true",),
+}  # fmt: skip
+FAST = {"coupled 1", "coupled 2", "decoupled 3 overlap", "async"}
+
+
+def rewound(run_dir: Path, updates: int, folder: Path) -> Path:
+    """Return a copy of a run as it would be, had it been killed just after the checkpoint after `updates` updates."""
+    shutil.copytree(run_dir, folder)
+    state = next(
+        path for path in sorted((folder / "checkpoints").iterdir())
+        if torch.load(path, weights_only=True)["updates"] == updates and path.name != "best.ckpt"
+    )  # fmt: skip
+    state.replace(folder / "checkpoints" / "last.ckpt")
+    return folder
+
+
+def assert_equal_runs(first: Path, second: Path) -> None:
+    """Require equal states of every rank, and equal rows in both logs, but for times."""
+    one, other = checkpoint(first), checkpoint(second)
+    for state in (one, other):
+        state["recorder"]["seconds"] = 0
+        del state["config"]["resume"]
+        for own in state["ranks"]:
+            if own.get("collected") is not None:
+                own["collected"]["seconds"] = 0
+    assert_same(one, other)
+    assert rows_but_times(first) == rows_but_times(second)
+    assert events(first) == events(second)
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
+)
+def test_a_run_that_goes_on_ends_as_one_that_was_not_interrupted(name, tmp_path):
+    whole = tmp_path / "whole"
+    launched(whole, *CASES[name], *SAVING, updates=UPDATES)
+    assert len(rows_but_times(whole)) == UPDATES
+    assert [step for step, _ in events(whole)] == [int(row["env_steps"]) for row in rows_but_times(whole)]
+    for updates in (1, 4):
+        again = rewound(whole, updates, tmp_path / str(updates))
+        resumed(again, *CASES[name], *SAVING, updates=UPDATES)
+        assert_equal_runs(whole, again)
+        assert "could not be put back" not in (again / "main.log").read_text()
+
+
+def test_a_run_that_goes_on_twice_is_equal_too_and_tells_of_its_parts(tmp_path):
+    whole = tmp_path / "whole"
+    launched(whole, *SAVING, updates=UPDATES)
+    again = rewound(whole, 2, tmp_path / "again")
+    resumed(again, *SAVING, updates=UPDATES)
+    again = rewound(again, 5, tmp_path / "again again")
+    values = resumed(again, *SAVING, updates=UPDATES)
+    assert_equal_runs(whole, again)
+    size = 4 * 16
+    assert values["resumes"] == [{"updates": 2, "env_steps": 2 * size}, {"updates": 5, "env_steps": 5 * size}]
+    assert (values["state"], values["updates"], values["env_steps"]) == ("completed", UPDATES, UPDATES * size)
+    assert values["wall_seconds"] > summary(whole)["wall_seconds"]
+
+
+def test_an_environment_that_does_not_come_back_begins_a_new_episode_with_one_warning(tmp_path, capfd):
+    """Counting shows how many episodes it has seen, which no reset brings back."""
+    words = ("env=gym", "env.id=tests.environments:Counting-v0", *SAVING)
+    launched(tmp_path / "whole", *words)
+    again = rewound(tmp_path / "whole", 2, tmp_path / "again")
+    capfd.readouterr()
+    assert resumed(again, *words)["state"] == "completed"
+    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("warning: ")]
+    assert len(lines) == 1
+    assert lines[0].startswith("warning: environments 0, 1, 2, 3 of rank 0 could not be put back where they were")
+    assert len(rows_but_times(again)) == 4
+    assert (again / "main.log").read_text().count("could not be put back") == 1
+
+
+def test_more_updates_than_before_are_done_on_top_of_those_that_are(tmp_path):
+    launched(tmp_path / "run", *SAVING, updates=2)
+    rows = rows_but_times(tmp_path / "run")
+    assert resumed(tmp_path / "run", *SAVING, updates=4)["state"] == "completed"
+    assert rows_but_times(tmp_path / "run")[:2] == rows
+    assert len(rows_but_times(tmp_path / "run")) == 4
+
+
+@pytest.mark.parametrize("keep", [0, 3])
+def test_the_newest_checkpoints_are_kept(keep, tmp_path):
+    launched(tmp_path / "run", "checkpoint.every=1", f"checkpoint.keep={keep}", updates=UPDATES)
+    steps = [4 * 16 * update for update in range(UPDATES - keep, UPDATES)]
+    names = {path.name for path in (tmp_path / "run" / "checkpoints").iterdir()}
+    assert names == {"last.ckpt", "best.ckpt", *(f"step-{step:09d}.ckpt" for step in steps)}
+    assert checkpoint(tmp_path / "run")["updates"] == UPDATES
