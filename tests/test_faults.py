@@ -5,13 +5,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from rlexp.checkpoint import load
+from rlexp.envs.tensors.base import Reached
+from rlexp.envs.tensors.cartpole import CartPole
 from rlexp.evaluate import evaluate
 from rlexp.faults import Fault, check_rollout
+from rlexp.launch import RunFailed
+from rlexp.topology import coupled
 from tests.commands import metrics, summary
 from tests.helpers import agent, learner, state_of
 from tests.launch.forked import done
+from tests.topology.ranks import launched
 
 POISONED = ("env=gym", "env.id=tests.environments:Poisoned-v0")
 
@@ -79,6 +85,35 @@ def test_a_run_stops_at_a_reward_that_is_not_finite_and_keeps_its_last_checkpoin
     run_dir = command.cwd / "RUN"
     assert (summary(run_dir)["state"], summary(run_dir)["error"]) == ("failed", line)
     assert_nothing_poisoned(run_dir, 4 * 16 * players)
+
+
+class Breaking(CartPole):
+    """A cart that is nowhere once its pole leans, or whose reward then has no value."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def step(self, states: Tensor, actions: Tensor) -> Reached:
+        reached = super().step(states, actions)
+        leans = reached.states[:, 2].abs() > 0.1
+        if self._what == "reward":
+            return reached._replace(rewards=reached.rewards.masked_fill(leans, torch.inf))
+        return reached._replace(states=reached.states.masked_fill(leans.unsqueeze(-1), torch.nan))
+
+
+@pytest.mark.parametrize(
+    ("what", "topology"),
+    [
+        ("reward", ()),
+        ("observation", ("topology=decoupled", "fabric.devices=2")),
+        pytest.param("observation", ("fabric.devices=2", "topology.share_data=true"), marks=pytest.mark.slow),
+    ],
+)
+def test_environments_of_tensors_are_checked_too(what, topology, tmp_path, monkeypatch):
+    monkeypatch.setattr(coupled, "tensor_environment", lambda env_id: Breaking(what))
+    with pytest.raises(RunFailed, match=rf"^non-finite {what} .* from environment \d of rank \d at step \d+; mend"):
+        launched(tmp_path / "run", "env.backend=torch", "checkpoint.every=1", *topology, updates=20)
+    assert summary(tmp_path / "run")["state"] == "failed"
 
 
 @pytest.mark.parametrize("what", ["reward", "observation"])
@@ -151,11 +186,12 @@ def test_the_switch_changes_no_run_without_bad_gradients(fabric):
     "extras",
     [
         ("fabric.devices=1",),
-        ("fabric.devices=2",),
+        pytest.param(("fabric.devices=2",), marks=pytest.mark.slow),
         ("topology=decoupled", "fabric.devices=3"),
         pytest.param(("fabric.devices=2", "compile=true"), marks=pytest.mark.slow),
+        pytest.param(("fabric.devices=1", "compile=true"), marks=pytest.mark.slow),
     ],
-    ids=["one", "two", "decoupled", "compiled"],
+    ids=["one", "two", "decoupled", "compiled", "compiled alone"],
 )
 def test_single_bad_gradients_are_skipped_and_counted_on_all_ranks(extras, tmp_path):
     words = (*poisoned("reward", 12, 42, "1e30"), *extras, "algo.skip_nonfinite_gradients=true")

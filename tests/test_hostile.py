@@ -10,6 +10,7 @@ import struct
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import pytest
@@ -17,9 +18,11 @@ import torch
 
 from rlexp.checkpoint import load
 from rlexp.evaluate import load_policy, main, parse
+from rlexp.resume import resumed
 from rlexp.settings import ConfigError
 from tests.commands import filmed_run, sealed
 from tests.launch.forked import done
+from tests.test_config import compose_config
 
 
 @pytest.fixture(scope="module")
@@ -288,6 +291,53 @@ def test_a_module_is_imported_only_where_the_user_names_it(state, tmp_path, monk
         sys.modules.pop("mine", None)
         gymnasium.registry.pop("Mine-v0", None)
     assert (tmp_path / "ran").exists()
+
+
+# Going on
+
+
+def not_resumed(state: dict[str, Any], run_dir: Path, *named: str) -> str:
+    """Return the line that refuses to go on from a checkpoint."""
+    sealed(run_dir / "checkpoints" / "last.ckpt", state)
+    words = [f"resume={run_dir}", *named]
+    with pytest.raises(ConfigError) as caught:
+        resumed(compose_config(*words), words, run_dir)
+    assert str(caught.value).isprintable()
+    return str(caught.value)
+
+
+def with_other(change: str, state: dict[str, Any]) -> None:
+    """Change what a run needs to go on."""
+    state["config"]["total_timesteps"] = 10**12
+    if change == "environments":
+        state["config"]["env"]["num_envs"] = 10**6
+    elif change == "ranks":
+        state["config"]["fabric"]["devices"] = 500
+    elif change == "network":
+        state["config"]["algo"]["hidden_sizes"] = [10**9]
+    elif change == "player":
+        state["ranks"] = [{}]
+    elif change == "clock":
+        state["recorder"] = "seconds"
+    else:
+        state["config"]["env"]["id"] = "mine:Mine-v0"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("environments", "does not hold the states of its env.num_envs=1000000"),
+        ("ranks", "is of 1 ranks, but its experiment needs 500"),
+        ("network", "its tensors do not fit its algo.hidden_sizes"),
+        ("player", "does not hold the states of its env.num_envs"),
+        ("clock", "does not hold what a run needs to go on"),
+        ("module", "wants to import the module mine for its environment; if you trust it, add env.id=mine:Mine-v0"),
+    ],
+)
+def test_a_run_does_not_go_on_from_what_does_not_fit(change, message, state, tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    with_other(change, state)
+    assert message in not_resumed(state, tmp_path)
 
 
 # Paths

@@ -60,7 +60,8 @@ LONG = ("total_timesteps=100000", "checkpoint.every=16", "algo.update_epochs=1",
     [("fabric.devices=1",), pytest.param(("topology=decoupled", "fabric.devices=2"), marks=pytest.mark.slow)],
 )
 def test_a_run_whose_logs_find_no_room_says_so_and_keeps_its_last_checkpoint(topology, tmp_path):
-    code, command = done(*LONG, *topology, cwd=tmp_path / "cwd", before=lambda: limit(40_000))
+    words = (*LONG, "checkpoint.every=160", *topology)
+    code, command = done(*words, cwd=tmp_path / "cwd", before=lambda: limit(80_000))
     run_dir = command.cwd / "RUN"
     line = summary(run_dir)["error"]
     assert line in [f"cannot write {run_dir / name}: {TOO_LARGE}" for name in ("tensorboard", "metrics.csv")]
@@ -74,7 +75,7 @@ def test_a_run_whose_logs_find_no_room_says_so_and_keeps_its_last_checkpoint(top
 def test_a_run_whose_checkpoints_find_no_room_says_so(tmp_path):
     code, command = done(*LONG, "algo.hidden_sizes=[64,64]", cwd=tmp_path / "cwd", before=lambda: limit(40_000))
     run_dir = command.cwd / "RUN"
-    line = f"cannot write {run_dir}/checkpoints/last.ckpt: {TOO_LARGE}"
+    line = f"cannot write {run_dir}/checkpoints/best.ckpt: {TOO_LARGE}"
     assert (code, command.stderr, summary(run_dir)["error"]) == (1, f"error: {line}\n", line)
     assert not list((run_dir / "checkpoints").iterdir())
 

