@@ -115,6 +115,12 @@ def speed(repeats: int, compiled: bool) -> list[str]:
     ]
 
 
+def kept(title: str) -> str:
+    """Return a section of the page as it stands; empty if there is none."""
+    sections = PAGE.read_text().split("## ") if PAGE.is_file() else []
+    return next((f"## {section.rstrip()}\n" for section in sections if section.startswith(title)), "")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
@@ -123,12 +129,17 @@ def main() -> None:
     parser.add_argument("--skip-speed", action="store_true")
     parser.add_argument("--compiled-only", action="store_true", help="leave out the speed without compilation")
     arguments = parser.parse_args()
-    parts = [f"# Many ranks: what was measured\n\nMade by `make distributed`. {described()}\n"]
-    if not arguments.skip_speed:
+    made_by = described()
+    parts = ["# Many ranks: what was measured\n\nMade by `make distributed`.\n"]
+    if arguments.skip_speed:
+        parts.append(kept("Speed"))
+    else:
         rows = [] if arguments.compiled_only else speed(arguments.repeats, compiled=False)
         rows += speed(arguments.repeats, compiled=True)
         parts.append(
             f"""## Speed
+
+{made_by}
 
 The settings of Lightning's Fabric PPO example on CartPole-v1: 65,536 steps, 4 environments in all, rollouts of 128
 steps, minibatch 64, 10 epochs. Steps per second of the loop, logging included, the first {WARM_UP} updates left out and
@@ -140,10 +151,14 @@ or not alike.
 {chr(10).join(rows)}
 """
         )
-    if not arguments.skip_learning:
+    if arguments.skip_learning:
+        parts.append(kept("Learning"))
+    else:
         rows = learning(arguments.seeds)
         parts.append(
             f"""## Learning
+
+{made_by}
 
 `experiment=cartpole` (100,000 steps in all), seeds {", ".join(map(str, arguments.seeds))}; mean return of 20 greedy
 episodes.
@@ -153,7 +168,7 @@ episodes.
 {chr(10).join(rows)}
 """
         )
-    PAGE.write_text("\n".join(parts))
+    PAGE.write_text("\n".join(filter(None, parts)))
     print(f"written: {PAGE}")
 
 

@@ -91,9 +91,8 @@ class CompiledStep:
             terms: Tensor = self._whole(self._weights, *self._state(), self.learning_rate, batch, clip_coef)
             return terms
         gradient, terms = self._gradient(self._weights, batch, clip_coef)
-        if self._group.size > 1:
-            self._group.mean_(gradient)
-        norm = self._descend(self._weights, gradient, *self._state(), self.learning_rate)
+        gradients = self._group.lent(gradient)
+        norm = self._descend(self._weights, gradients, *self._state(), self.learning_rate)
         return torch.cat([terms, norm.view(1)])
 
     def _state(self) -> tuple[Tensor, ...]:
@@ -126,14 +125,16 @@ class CompiledStep:
         return gradient, terms
 
     def _clip_and_adam(
-        self, weights: Tensor, gradient: Tensor, first: Tensor, second: Tensor, steps: Tensor, learning_rate: Tensor
+        self, weights: Tensor, gradients: Tensor, first: Tensor, second: Tensor, steps: Tensor, learning_rate: Tensor
     ) -> Tensor:
-        """Clip the gradient and take a step of Adam (arXiv:1412.6980, algorithm 1; AdamW: arXiv:1711.05101), in place.
+        """Take a step of Adam (arXiv:1412.6980, algorithm 1; AdamW: arXiv:1711.05101) in place.
+
+        Its gradient is the mean of those of the ranks, [size, W], clipped.
 
         Returns:
             The norm of the gradient before clipping, [].
         """
-        settings = self._settings
+        settings, gradient = self._settings, gradients.mean(0)
         norm: Tensor = torch.linalg.vector_norm(gradient)
         if settings.max_grad_norm > 0:
             gradient = gradient * (settings.max_grad_norm / (norm + 1e-6)).clamp(max=1.0)
@@ -162,13 +163,14 @@ class CompiledStep:
     ) -> Tensor:
         """Both halves; return the terms of the loss and the norm, [6]."""
         gradient, terms = self._gradient_and_terms(weights, batch, clip_coef)
-        norm = self._clip_and_adam(weights, gradient, first, second, steps, learning_rate)
+        norm = self._clip_and_adam(weights, gradient.unsqueeze(0), first, second, steps, learning_rate)
         return torch.cat([terms, norm.view(1)])
 
     # What is not
 
-    def _optimize(self, weights: Tensor, gradient: Tensor, *state: Tensor) -> Tensor:
-        """Clip the gradient and take a step of torch's optimizer; return the norm before clipping, []."""
+    def _optimize(self, weights: Tensor, gradients: Tensor, *state: Tensor) -> Tensor:
+        """Clip the mean gradient and take a step of torch's optimizer; return the norm before clipping, []."""
+        gradient = gradients.mean(0)
         norm: Tensor = torch.linalg.vector_norm(gradient)
         if self._settings.max_grad_norm > 0:
             gradient = gradient * (self._settings.max_grad_norm / (norm + 1e-6)).clamp(max=1.0)

@@ -206,6 +206,9 @@ class Collective(Protocol):
     def gather(self, tensor: Tensor) -> Tensor:
         """Return the tensors of all ranks, equal in shape, stacked in the order of ranks: [size, *]."""
 
+    def lent(self, tensor: Tensor) -> Tensor:
+        """Return what `gather` does, flat: [size, numel]; to be used before the next call of any of these."""
+
 
 class Collector(Protocol):
     """What a topology asks of a player.

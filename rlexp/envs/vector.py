@@ -9,7 +9,6 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-import torch
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
 from rlexp.config import EnvConfig
@@ -107,6 +106,8 @@ def to_tensors(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: to_tensors(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):
+        import torch  # not above: ids are checked before anything heavy is imported
+
         return torch.from_numpy(value.copy())
     return value.item() if isinstance(value, np.generic) else value
 
@@ -115,6 +116,8 @@ def to_arrays(value: Any) -> Any:
     """Undo `to_tensors`."""
     if isinstance(value, dict):
         return {key: to_arrays(item) for key, item in value.items()}
+    import torch
+
     return value.numpy() if isinstance(value, torch.Tensor) else value
 
 

@@ -31,6 +31,10 @@ class Alone:
         """Return [1, *]."""
         return tensor.unsqueeze(0)
 
+    def lent(self, tensor: Tensor) -> Tensor:
+        """Return [1, numel]."""
+        return tensor.view(1, -1)
+
 
 class Group:
     """Ranks that follow one another in the world, from `first` to the last, and the ways that they talk.
@@ -52,13 +56,13 @@ class Group:
 
     def mean_(self, tensor: Tensor) -> None:
         """Replace `tensor` by its mean over the ranks."""
-        tensor.copy_(self._gather(tensor).mean(0).view(tensor.shape))
+        tensor.copy_(self.lent(tensor).mean(0).view(tensor.shape))
 
     def gather(self, tensor: Tensor) -> Tensor:
         """Return the tensors of all ranks, equal in shape, stacked in the order of ranks: [size, *]."""
-        return self._gather(tensor).clone().view(self.size, *tensor.shape)
+        return self.lent(tensor).clone().view(self.size, *tensor.shape)
 
-    def _gather(self, tensor: Tensor) -> Tensor:
+    def lent(self, tensor: Tensor) -> Tensor:
         """Return the tensors of all ranks, [size, numel]; the next but one call may overwrite them."""
         if self._board is not None and self._board.fits(tensor):
             return self._board.exchange(tensor, self._members[self.rank], self._members)
