@@ -38,8 +38,10 @@ def assert_nothing_poisoned(run_dir: Path, steps: int) -> None:
 # Environments
 
 
-@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
-@pytest.mark.parametrize(("what", "at", "told"), [("reward", 3, 12), ("observation", 6, 24), ("final", 4, 16)])
+@pytest.mark.parametrize(
+    ("what", "at", "told", "value"),
+    [("reward", 3, 12, "nan"), ("reward", 3, 12, "-inf"), ("observation", 6, 24, "inf"), ("final", 4, 16, "nan")],
+)
 def test_a_number_that_is_not_finite_is_told_with_its_environment_and_step(what, at, told, value):
     words = (*poisoned(what, at, 44, value), "env.num_envs=4", "algo.num_steps=8", "algo.per_rank_batch_size=32")
     _, envs, _, player = agent(*words)
@@ -71,7 +73,10 @@ def test_the_numbers_beside_a_picture_are_checked_too():
 
 @pytest.mark.parametrize(
     ("topology", "rank"),
-    [(("fabric.devices=2",), 1), (("topology=decoupled", "fabric.devices=2", "topology.overlap=true"), 0)],
+    [
+        (("fabric.devices=2",), 1),
+        pytest.param(("topology=decoupled", "fabric.devices=2", "topology.overlap=true"), 0, marks=pytest.mark.slow),
+    ],
     ids=["coupled", "decoupled"],
 )
 def test_a_run_stops_at_a_reward_that_is_not_finite_and_keeps_its_last_checkpoint(topology, rank, tmp_path):
@@ -127,7 +132,7 @@ def test_an_evaluation_does_not_report_what_is_not_finite(what):
 # Updates
 
 
-@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.parametrize("devices", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_run_stops_at_a_loss_that_is_not_finite(devices, tmp_path):
     words = ("algo.learning_rate=1e30", "algo.anneal_lr=false", f"fabric.devices={devices}", "checkpoint.every=1")
     code, command = done(*words, "algo.update_epochs=1", "algo.per_rank_batch_size=16", cwd=tmp_path / "cwd")
@@ -185,7 +190,7 @@ def test_the_switch_changes_no_run_without_bad_gradients(fabric):
 @pytest.mark.parametrize(
     "extras",
     [
-        ("fabric.devices=1",),
+        pytest.param(("fabric.devices=1",), marks=pytest.mark.slow),
         pytest.param(("fabric.devices=2",), marks=pytest.mark.slow),
         ("topology=decoupled", "fabric.devices=3"),
         pytest.param(("fabric.devices=2", "compile=true"), marks=pytest.mark.slow),

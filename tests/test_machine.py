@@ -55,10 +55,8 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path):
 LONG = ("total_timesteps=100000", "checkpoint.every=16", "algo.update_epochs=1", "algo.per_rank_batch_size=16")
 
 
-@pytest.mark.parametrize(
-    "topology",
-    [("fabric.devices=1",), pytest.param(("topology=decoupled", "fabric.devices=2"), marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("topology", [("fabric.devices=1",), ("topology=decoupled", "fabric.devices=2")])
 def test_a_run_whose_logs_find_no_room_says_so_and_keeps_its_last_checkpoint(topology, tmp_path):
     words = (*LONG, "checkpoint.every=160", *topology)
     code, command = done(*words, cwd=tmp_path / "cwd", before=lambda: limit(80_000))
@@ -80,6 +78,7 @@ def test_a_run_whose_checkpoints_find_no_room_says_so(tmp_path):
     assert not list((run_dir / "checkpoints").iterdir())
 
 
+@pytest.mark.slow
 def test_a_run_whose_film_finds_no_room_says_so(tmp_path):
     words = ("env=gym", "env.id=tests.environments:Picture-v0", "+env.kwargs.length=400", "capture_video=true")
     shape = ("algo.num_steps=64", "algo.update_epochs=1", "total_timesteps=10000", "checkpoint.every=0")
@@ -115,7 +114,9 @@ def test_a_run_directory_that_is_read_only_is_named(tmp_path):
     assert not list((tmp_path / "RUN").iterdir())
 
 
-@pytest.mark.parametrize("topology", [("fabric.devices=1",), ("fabric.devices=2",)])
+@pytest.mark.parametrize(
+    "topology", [("fabric.devices=1",), pytest.param(("fabric.devices=2",), marks=pytest.mark.slow)]
+)
 def test_a_run_whose_directory_is_removed_ends_and_does_not_make_it_again(topology, tmp_path):
     command = start(*small("total_timesteps=100000000", *topology), cwd=tmp_path / "cwd")
     run_dir = command.cwd / "RUN"

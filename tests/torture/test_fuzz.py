@@ -265,7 +265,8 @@ def test_forged_checkpoints_end_in_one_line_or_load(count, good, tmp_path, monke
     assert [file.name for file in tmp_path.iterdir()] == ["a.ckpt"]
 
 
-@pytest.mark.parametrize("count", [1, pytest.param(10, marks=pytest.mark.torture)])
+@pytest.mark.torture
+@pytest.mark.parametrize("count", [10])
 def test_the_command_refuses_damaged_checkpoints_in_one_line(count, good, tmp_path):
     draw = random.Random(count)
     for _ in range(count):
