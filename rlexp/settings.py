@@ -73,6 +73,12 @@ def _in_range(value: float, metadata: Any) -> bool:
     )
 
 
+def _as_yaml(value: Any) -> str:
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def fields_of(node: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
     """Yield (dotted key, value, field metadata) of each leaf below a settings dataclass instance."""
     for field in dataclasses.fields(node):
@@ -95,7 +101,7 @@ def check(node: Any) -> None:
             continue
         choices = metadata["choices"]
         if choices and value not in choices:
-            allowed = ", ".join("null" if choice is None else str(choice) for choice in choices)
+            allowed = ", ".join(_as_yaml(choice) for choice in choices)
             raise ConfigError(f"{key}={value} is not a choice; allowed: {allowed}")
         for number in value if isinstance(value, list) else [value]:
             if isinstance(number, int | float) and not isinstance(number, bool) and not _in_range(number, metadata):

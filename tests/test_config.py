@@ -8,6 +8,7 @@ from hydra import compose, initialize_config_dir
 from rlexp.algos import ALGORITHMS
 from rlexp.config import Config, algorithm_name, conf_dir, from_plain, plain, register, resolve, slug
 from rlexp.settings import ConfigError
+from tests.helpers import composed
 
 NEEDS = {
     "env=gym": ["env.id=CartPole-v1"],
@@ -85,3 +86,22 @@ def test_a_slug_is_one_plain_part_of_a_path(text):
 def test_different_ids_keep_their_plain_characters_in_a_slug():
     assert slug("ALE/Pong-v5") == "ALE_Pong-v5"
     assert slug("seed=1,env.num_envs=2") == "seed=1,env.num_envs=2"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "compiled"),
+    [
+        (("env=cartpole",), False),  # 196 updates of 4 epochs of 4 minibatches
+        (("env=cartpole", "total_timesteps=1000000"), True),
+        (("env=cartpole", "total_timesteps=1000000", "compile=false"), False),
+        (("env=cartpole", "compile=true"), True),
+        (("env=cartpole", "total_timesteps=1000000", "accelerator=cuda", "fabric.precision=16-mixed"), False),
+    ],
+)
+def test_long_runs_are_compiled_unless_told_otherwise(overrides, compiled):
+    assert composed(*overrides).compiled is compiled
+
+
+def test_optimizer_steps_are_counted_as_they_are_taken():
+    config = composed("env=cartpole", "total_timesteps=4096", "algo.num_steps=100", "algo.per_rank_batch_size=150")
+    assert config.optimizer_steps == 10 * config.algo.update_epochs * 3

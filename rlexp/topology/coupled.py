@@ -109,7 +109,7 @@ def make_tensor_player(rank: Rank, policy: ActorCritic) -> TensorPlayer:
         rank.generator("sampling", rank.index, rank.device),
         squash=env.action_bounds == "tanh",
         autocast=rank.fabric.autocast,
-        compile_steps=config.compile,
+        compile_steps=config.compiled,
     )
 
 
