@@ -88,6 +88,9 @@ def test_different_ids_keep_their_plain_characters_in_a_slug():
     assert slug("seed=1,env.num_envs=2") == "seed=1,env.num_envs=2"
 
 
+SCALED = ("fabric.precision=16-mixed",)
+
+
 @pytest.mark.parametrize(
     ("overrides", "compiled"),
     [
