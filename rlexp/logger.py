@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlexp.faults import writing
-from rlexp.rewind import cut_events, cut_metrics
+from rlexp.rewind import cut_events, cut_metrics, set_aside
 from rlexp.types import Episode, Metrics, UpdateReport
 
 if TYPE_CHECKING:
@@ -197,17 +197,21 @@ class Recorder:
         self.evaluation: tuple[int, EvalResult] | None = None  # the last one, and after how many updates
         if run_dir is None:
             return
+        from rlexp.config import passes
         from rlexp.tensorboard import TensorBoard
 
         with writing(run_dir / "metrics.csv"):
             if self.updates:
                 cut_metrics(run_dir / "metrics.csv", self.updates)
+            else:
+                set_aside(run_dir / "checkpoints")
             self._file = (run_dir / "metrics.csv").open("a" if self.updates else "w", newline="")
             self._rows = csv.writer(self._file)
             if not self.updates:
                 self._rows.writerow(COLUMNS)
         with writing(run_dir / "tensorboard"):
-            cut_events(run_dir / "tensorboard", self.env_steps)
+            evaluated = passes(config.eval.every, config.steps_per_update, self.updates)
+            cut_events(run_dir / "tensorboard", self.env_steps, evaluated)
             self._board = TensorBoard(run_dir / "tensorboard", config, goes_on=self.updates > 0)
 
     def state(self) -> dict[str, Any]:

@@ -126,7 +126,9 @@ def resumed(wanted: Config, overrides: Sequence[str], run_dir: Path) -> Resumed 
                         if saved_with.get(name) != now)  # fmt: skip
         print(f"warning: {new}: the run goes on, but will not equal one without interruption", file=sys.stderr)
     completed = Summary(run_dir).read().get("state") == "completed" and path.name == checkpoint.LAST
-    return Resumed(config, origin, completed and config.updates <= origin.updates)
+    same = (config.total_timesteps, config.eval) == (stored.total_timesteps, stored.eval)  # eval.stop_at ended it
+    over = config.updates <= origin.updates or (config.eval.stop_at is not None and same)
+    return Resumed(config, origin, completed and over)
 
 
 def given_keys(overrides: Sequence[str]) -> Iterator[str]:

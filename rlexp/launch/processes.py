@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlexp.faults import writing
 from rlexp.launch.cause import LONGEST_TRACE, LOST_PEER, hung, log_size, logged, one_line, progress, shortened, tell
-from rlexp.launch.rank import MARGIN_SECONDS, Body, Job, RunFailed, check_devices, enter
+from rlexp.launch.rank import Body, Job, RunFailed, check_devices, enter, patience
 from rlexp.launch.stopping import FINISH, FINISH_SECONDS, Interrupted, held, stoppable
 from rlexp.launch.torchrun import run_as_rank
 from rlexp.logger import Summary
@@ -256,7 +256,7 @@ def _preload() -> None:
 def _board(context: Any, ranks: int, timeout: float) -> Board:
     from rlexp.launch.board import Board  # imports torch
 
-    return Board(context, ranks, timeout + MARGIN_SECONDS)
+    return Board(context, ranks, patience(timeout))
 
 
 def _free_port() -> int:
