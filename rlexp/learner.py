@@ -185,7 +185,7 @@ class Learner:
             **dict(zip(TERMS, values, strict=False)),
             explained_variance=values[-2],
             value_mean=values[-1],
-            skipped_steps=self.terms.shape[0] - kept.shape[0],
+            skipped_steps=float(self.terms.shape[0] - kept.shape[0]),
             learning_rate=learning_rate,
         )
 
