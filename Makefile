@@ -80,7 +80,7 @@ test: $(DEV) ## run the tests
 test-slow: $(DEV) ## run the slow tests (learning, wheel)
 	$(PY) -m pytest -n $(WORKERS) -m slow $(ARGS)
 
-torture: $(DEV) ## kill, stop and resume runs at random moments (docs/resume.md)
+torture: $(DEV) ## kill and stop runs, feed them mistakes and damaged files (docs/resume.md, docs/reliability.md)
 	$(PY) -m pytest -m torture $(ARGS)
 
 lint: $(DEV) ## check style, types and the walls between the rooms

@@ -162,9 +162,8 @@ or not alike.
 
 {made_by}
 
-`experiment=cartpole compile=true` (100,000 steps, 8 environments and minibatches of 256, all in all: split over the ranks
-that collect or learn), seeds {", ".join(map(str, arguments.seeds))}; mean return of 20 greedy
-episodes.
+`experiment=cartpole compile=true` (100,000 steps, 8 environments and minibatches of 256 in all, split over the ranks
+that collect or learn), seeds {", ".join(map(str, arguments.seeds))}; mean return of 20 greedy episodes.
 
 | variant | mean | each seed |
 |---|---|---|

@@ -11,6 +11,7 @@ import hashlib
 import io
 import os
 import pickle
+import struct
 import sys
 import zipfile
 import zlib
@@ -19,7 +20,9 @@ from typing import Any
 
 import torch
 
+from rlexp.archive import Refused, check_archive, check_state
 from rlexp.config import Config, passes
+from rlexp.faults import writing
 from rlexp.settings import ConfigError
 
 FORMAT = 2
@@ -27,7 +30,7 @@ LAST, BEST = "last.ckpt", "best.ckpt"
 CHECKSUM_BYTES = 64
 DAMAGES = (
     RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, EOFError, LookupError, ValueError, OSError,
-    AttributeError, TypeError,
+    AttributeError, TypeError, ArithmeticError, MemoryError, struct.error,
 )  # fmt: skip
 """What reading a file that is damaged, or no checkpoint, may raise."""
 
@@ -45,23 +48,36 @@ def save(path: Path, state: dict[str, Any], before: Path | None = None) -> None:
         path: where.
         state: plain types and tensors.
         before: what a file that is there already is renamed to; None: it is replaced.
+
+    Raises:
+        Fault: it cannot be written; what was there before is still there.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **state}, buffer)
-    with temporary.open("wb") as file:
-        file.writelines(sealed(buffer.getbuffer()))
-        file.flush()
-        os.fsync(file.fileno())
-    if before is not None and path.exists():
-        path.replace(before)
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
+    with writing(path):
+        path.parent.mkdir(exist_ok=True)  # but not the run directory, if that was removed
+        try:
+            with temporary.open("wb") as file:
+                file.writelines(sealed(buffer.getbuffer()))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+        if before is not None and path.exists():
+            path.replace(before)
+        temporary.replace(path)
+        _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    """Sync the names in a folder; else a renaming itself may not survive a loss of power."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)  # else the renaming itself may not survive a loss of power
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 def numbered(folder: Path) -> dict[int, Path]:
@@ -81,8 +97,9 @@ def save_last(folder: Path, state: dict[str, Any], keep: int, steps_before: int 
     files = numbered(folder)
     late = [number for number in files if number >= state["env_steps"]]  # of a run that went on from an earlier one
     early = [number for number in files if number < state["env_steps"]]
-    for number in late + early[: max(0, len(early) - keep)]:
-        files[number].unlink()
+    with writing(folder):
+        for number in late + early[: max(0, len(early) - keep)]:
+            files[number].unlink()
 
 
 def candidates(run_dir: Path) -> list[Path]:
@@ -127,7 +144,11 @@ def load(path: Path) -> dict[str, Any]:
         checksum = hashlib.sha256(memoryview(content)[: -CHECKSUM_BYTES - 2]).hexdigest()
         if content[-CHECKSUM_BYTES:] != checksum.encode():
             raise zipfile.BadZipFile("bad checksum")
+        check_archive(content)
+        check_state(torch.load(io.BytesIO(content), map_location="meta", weights_only=True), len(content))
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Refused as error:
+        raise ConfigError(f"checkpoint={path} is refused: {error}") from None
     except DAMAGES as error:
         reason = " ".join(str(error).rpartition("WeightsUnpickler error: ")[2].split()).partition(". ")[0][:120]
         raise ConfigError(f"checkpoint={path} is damaged or no checkpoint ({type(error).__name__}: {reason})") from None

@@ -9,8 +9,11 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import sys
+import sysconfig
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -29,13 +32,21 @@ ALIGNMENT = 16  # elements: 64 bytes of float32, a cache line
 BETAS = (0.9, 0.999)
 
 
+def missing() -> str | None:
+    """Return what torch.compile would need and does not find: a C++ compiler, or Python's headers."""
+    name = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    if not shutil.which(name):
+        return f"a C++ compiler ({name} not found; CXX names another)"
+    header = Path(sysconfig.get_path("include")) / "Python.h"
+    return None if header.is_file() else f"Python's headers ({header} not found; such as the package python3-dev)"
+
+
 def compiler_found() -> bool:
-    """Return whether there is a C++ compiler for torch.compile; warn once where there is none."""
-    names = [os.environ["CXX"]] if "CXX" in os.environ else ["g++", "clang++", "c++"]
-    if any(shutil.which(name) for name in names):
-        return True
-    log.warning("compile=true needs a C++ compiler (%s not found); going on without", ", ".join(names))
-    return False
+    """Return whether there is what torch.compile needs; warn where it is not."""
+    lacking = missing()
+    if lacking is not None:
+        log.warning("compiling needs %s; going on without", lacking)
+    return lacking is None
 
 
 def padded_sizes(module: nn.Module) -> list[int]:
@@ -49,6 +60,7 @@ def compiled(function: Callable[..., Any], device: torch.device) -> Any:
 
     inductor.compile_threads = 1  # a pool of compiler processes would outlive a forked rank
     if device.type == "cuda":
+        inductor.triton.cudagraph_skip_dynamic_graphs = True  # else one more graph for each size of a minibatch
         return torch.compile(function, mode="reduce-overhead")
     return torch.compile(function, options={"cpp_wrapper": True})
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from rlexp.algos import ALGORITHMS, OnPolicy
 from rlexp.settings import ConfigError, check, fields_of, setting
@@ -47,8 +47,8 @@ class EnvConfig:
     normalize_rewards: bool = setting(False, "Scale rewards by the running deviation of discounted returns.")
     clip_observations: float | None = setting(None, "Clip (normalised) observations to +- this; null: off.", gt=0)
     clip_rewards: float | None = setting(None, "Clip (normalised) rewards to +- this; null: off.", gt=0)
-    frame_stack: int = setting(1, "Observations stacked along a new first axis.", ge=1)
-    action_repeat: int = setting(1, "Times each action is repeated, rewards summed.", ge=1)
+    frame_stack: int = setting(1, "Observations stacked along a new first axis.", ge=1, le=1_000)
+    action_repeat: int = setting(1, "Times each action is repeated, rewards summed.", ge=1, le=1_000)
     action_bounds: str = setting(
         "clip", "How Box actions keep their bounds: clip, or tanh squashing.", choices=("clip", "tanh")
     )
@@ -404,4 +404,8 @@ def from_plain(values: dict[str, Any], algo: str) -> Config:
         raise ConfigError(f"algorithm {algo} is not known; known are: {', '.join(sorted(ALGORITHMS))}")
     schema = OmegaConf.structured(Config)
     schema.algo = OmegaConf.structured(ALGORITHMS[algo])
-    return resolve(OmegaConf.merge(schema, values))  # type: ignore[arg-type]  # a DictConfig, as schema is one
+    try:
+        return resolve(OmegaConf.merge(schema, values))  # type: ignore[arg-type]  # a DictConfig, as schema is one
+    except OmegaConfBaseException as error:
+        key = f"{error.full_key}: " if error.full_key else ""
+        raise ConfigError(key + str(error).partition("\n")[0]) from None

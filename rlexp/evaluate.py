@@ -1,14 +1,17 @@
 """Evaluation of a policy, and the command that evaluates a checkpoint.
 
 usage: python -m rlexp.evaluate checkpoint=PATH [episodes=10] [deterministic=true] [capture_video=false] [seed=N]
+           [env_id=module:Id]
 
 The experiment comes from the checkpoint, its normaliser frozen. The result is printed as JSON and written beside the
 checkpoint as NAME.eval.json; with capture_video=true the first episode is filmed. seed defaults to the experiment's.
+env_id must be given where the environment lies in a module, whose code is then run.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import statistics
 import sys
@@ -16,8 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlexp.config import EVAL_SEED_START, Config, from_plain
+from rlexp.config import EVAL_SEED_START, Config
+from rlexp.faults import Fault
 from rlexp.settings import ConfigError, check, setting
+from rlexp.trust import check_links
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,6 +76,9 @@ def evaluate(
         seed: of the experiment; the episodes' own seeds follow from it.
         deterministic: take the most probable action rather than a sample.
         video_folder: where the first episode is filmed; None: nowhere.
+
+    Raises:
+        Fault: an observation or a return is not finite.
     """
     import torch
 
@@ -87,6 +95,9 @@ def evaluate(
             played = _play(config, policy, envs, part, None if deterministic else generator)
         finally:
             envs.close()
+        bad = next((i for i, (total, _) in enumerate(played) if not math.isfinite(total)), None)
+        if bad is not None:
+            raise Fault(f"non-finite return ({played[bad][0]}) of evaluation episode {start + bad} (seed {part[bad]})")
         returns += [total for total, _ in played]
         lengths += [length for _, length in played]
     films = sorted(video_folder.glob("test-*.mp4")) if video_folder is not None else []
@@ -118,6 +129,9 @@ def _play(
                 actions = distribution.sample(params, distribution.noise((count,), generator))
             taken = environment_actions(actions.cpu().numpy(), envs.spec, squash)
             result = envs.step(taken, rows)
+            if envs.row_dtype != np.uint8 and not np.isfinite(rows).all():
+                bad = int((~np.isfinite(rows)).any(1).argmax())
+                raise Fault(f"non-finite observation in the evaluation episode with seed {seeds[bad]}")
             totals += np.where(done, 0.0, result.rewards)
             lengths += ~done
             done |= result.terminated | result.truncated
@@ -132,6 +146,7 @@ class Options:
     episodes: int = setting(10, "Number of episodes.", ge=1)
     deterministic: bool = setting(True, "Take the most probable action instead of a sample.")
     capture_video: bool = setting(False, "Film the first episode.")
+    env_id: str | None = setting(None, "The environment's id; needed where it names a module, whose code is then run.")
     seed: int | None = setting(None, "Seed; null: the experiment's.", ge=0, lt=EVAL_SEED_START)
 
 
@@ -167,36 +182,47 @@ def parse(arguments: Sequence[str]) -> Options:
     return values
 
 
-def load_policy(path: Path) -> tuple[Config, ActorCritic, dict[str, Any]]:
+def load_policy(path: Path, env_id: str | None = None) -> tuple[Config, ActorCritic, dict[str, Any]]:
     """Return the experiment of a checkpoint, its policy on the CPU, and the whole checkpoint.
 
+    Args:
+        path: of the checkpoint; it may come from a stranger.
+        env_id: the environment, where the checkpoint names one in a module of its own; see `trust.stored_config`.
+
     Raises:
-        ConfigError: the checkpoint is missing or damaged, or does not fit the environment that it names.
+        ConfigError: the checkpoint is missing, damaged or refused, or does not fit the environment that it names.
     """
-    from rlexp import checkpoint
+    import torch
+
+    from rlexp import checkpoint, trust
     from rlexp.envs import check_environment, ordinary
     from rlexp.models import build_policy
 
     state = checkpoint.load(path)
-    try:
-        config = from_plain(state["config"], state["algo"])
-        config.env = ordinary(config.env)
-        policy = build_policy(config, check_environment(config))
-        policy.load_state_dict(state["policy"])
-    except (KeyError, TypeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise ConfigError(f"checkpoint={path} does not hold what its experiment needs: {reason}") from None
+    if not isinstance(state.get("env_steps"), int):
+        raise ConfigError(f"checkpoint={path} does not say after how many env_steps it was written")
+    config = trust.stored_config(state, path, env_id)
+    trust.check_sizes(config, state.get("policy"), path)
+    config.env = ordinary(config.env)
+    spec = check_environment(config)
+    with torch.device("meta"):  # shapes without memory
+        wanted = build_policy(config, spec).state_dict()
+    trust.check_tensors(state["policy"], wanted, path)
+    policy = build_policy(config, spec)
+    policy.load_state_dict(state["policy"])
     return config, policy, state
 
 
 def main(options: Options) -> dict[str, Any]:
     """Evaluate a checkpoint; write and return the result."""
     path = Path(options.checkpoint)
-    config, policy, state = load_policy(path)
+    config, policy, state = load_policy(path, options.env_id)
     seed = config.seed if options.seed is None else options.seed
     run_dir = path.parent.parent if path.parent.name == "checkpoints" else path.parent
     # in a folder of its own, so that the film of the run itself stays
     folder = run_dir / "videos" / "test" / f"{path.stem}-seed{seed}" if options.capture_video else None
+    if folder is not None:
+        check_links(folder, run_dir)
     result = evaluate(
         config, policy, options.episodes, seed=seed, deterministic=options.deterministic, video_folder=folder
     )
@@ -222,7 +248,7 @@ def cli() -> None:
         return
     try:
         print(json.dumps(main(parse(sys.argv[1:])), indent=2))
-    except ConfigError as error:
+    except (ConfigError, Fault) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except BrokenPipeError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -18,13 +19,14 @@ log = logging.getLogger(__name__)
 
 def run_rank(rank: Rank) -> None:
     """Train, and on rank 0 evaluate and write the results down."""
+    from rlexp.compiled import missing
     from rlexp.topology import coupled, decoupled
     from rlexp.topology.state import start_of
 
     config = rank.config
     first = rank.index == 0
     display = Display(config.updates * config.steps_per_update) if first else None
-    if first and config.compiled:
+    if first and config.compiled and missing() is None:
         print(
             "compiling the train step: the first update takes longer (seconds, or a minute the first time)", flush=True
         )
@@ -38,7 +40,8 @@ def run_rank(rank: Rank) -> None:
             summary.change(**_results(rank, recorder, policy))
     except BaseException:
         if first:
-            summary.change(**_progress(recorder, rank.size))
+            with contextlib.suppress(OSError):  # of a full disk; what was raised says more
+                summary.change(**_progress(recorder, rank.size))
         raise
     finally:
         recorder.close()

@@ -13,11 +13,29 @@ from omegaconf.errors import ConfigKeyError, InterpolationToMissingValueError, O
 
 from rlexp.algos import ALGORITHMS
 from rlexp.config import Config
-from rlexp.settings import fields_of
+from rlexp.settings import ConfigError, fields_of, printable
+
+MOST_DIGITS, MOST_BRACKETS = 400, 200
+"""Of one number, and of brackets in one argument."""
+
+
+def check_arguments(arguments: list[str]) -> None:
+    """Check that Hydra can read arguments; what it cannot, it would answer with a traceback.
+
+    Raises:
+        ConfigError: one is beyond what anybody means.
+    """
+    for argument in arguments:
+        if re.search(rf"\d{{{MOST_DIGITS}}}", argument) or sum(map(argument.count, "[{(")) > MOST_BRACKETS:
+            raise ConfigError(f"cannot read the override {argument[:40]!r}...: it is too long or too deep")
 
 
 def explain(error: Exception) -> str:
     """Return an error of composition as one readable line."""
+    return printable(_explained(error))
+
+
+def _explained(error: Exception) -> str:
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, MissingConfigException):

@@ -48,6 +48,10 @@ class Learner:
         self.weights = self._stepper.weights
         self._device = self.weights.device
         self.reward_moments = RunningMoments(1).to(self._device)
+        self.terms = torch.zeros(0, len(TERMS))
+        """What each step of the last update reported on this rank, [S, 6] in the order of step.TERMS."""
+        self.minibatches = 1
+        """Steps of an epoch of the last update."""
         self._discounted = torch.zeros(num_envs, device=self._device)  # of the episodes under way
 
     def update(self, rollout: Rollout, fraction_left: float) -> Metrics:
@@ -64,16 +68,17 @@ class Learner:
         clip_coef = torch.tensor(algo.clip_coef_at(fraction_left), device=self._device)
         batch = self._targets(rollout)
         steps: list[Tensor] = []
-        minibatches = self._minibatches_per_epoch(batch.returns.shape[0])
+        self.minibatches = self._minibatches_per_epoch(batch.returns.shape[0])
         for _ in range(algo.update_epochs):
-            epoch = [self._stepper.take(part, clip_coef) for part in self._shuffled(batch, minibatches)]
+            epoch = [self._stepper.take(part, clip_coef) for part in self._shuffled(batch, self.minibatches)]
             steps += epoch
             if self._stops_early(epoch):
                 break
         if self._policy.preprocessor.normalizer is not None:
             rows = self._policy.preprocessor.raw_vector(rollout.obs[:-1])[rollout.valid]
             self._policy.preprocessor.normalizer.merge(self._moments(rows))
-        return self._metrics(batch, torch.stack(steps).mean(0), learning_rate)
+        self.terms = torch.stack(steps)
+        return self._metrics(batch, learning_rate)
 
     # Targets
 
@@ -157,24 +162,30 @@ class Learner:
         limit = self._algo.kl_limit()
         if limit is None:
             return False
-        kl = torch.stack(epoch)[:, TERMS.index("approx_kl")].mean()
+        kl = self._kept(torch.stack(epoch)).mean(0)[TERMS.index("approx_kl")]
         self._group.mean_(kl)
         return float(kl) > limit
 
     # What is reported
 
-    def _metrics(self, batch: Batch, terms: Tensor, learning_rate: float) -> Metrics:
-        """Average the terms, [6], of this rank's steps over ranks, and add what is measured on the whole batch."""
+    def _kept(self, steps: Tensor) -> Tensor:
+        """Return those of the steps, [S, 6], that were not skipped."""
+        return steps[steps[:, TERMS.index("grad_norm")].isfinite()] if self._stepper.skips else steps
+
+    def _metrics(self, batch: Batch, learning_rate: float) -> Metrics:
+        """Average the terms of this rank's steps over ranks, and add what is measured on the whole batch."""
+        kept = self._kept(self.terms)
         errors, returns = batch.returns - batch.values, batch.returns
         spread = returns.var(correction=0)
         explained = torch.where(spread > 0, 1 - errors.var(correction=0) / spread, torch.zeros_like(spread))
-        scalars = torch.cat([terms, explained.view(1), batch.values.mean().view(1)])
+        scalars = torch.cat([kept.mean(0), explained.view(1), batch.values.mean().view(1)])
         self._group.mean_(scalars)
         values = scalars.tolist()
         return Metrics(
             **dict(zip(TERMS, values, strict=False)),
             explained_variance=values[-2],
             value_mean=values[-1],
+            skipped_steps=float(self.terms.shape[0] - kept.shape[0]),
             learning_rate=learning_rate,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import functools
 import importlib.metadata
@@ -17,7 +18,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlexp.rewind import cut_events, cut_metrics
+from rlexp.faults import writing
+from rlexp.rewind import cut_events, cut_metrics, set_aside
 from rlexp.types import Episode, Metrics, UpdateReport
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ METRIC_NAMES = {
     "explained_variance": "Info/explained_variance",
     "value_mean": "Info/value_mean",
     "grad_norm": "Info/grad_norm",
+    "skipped_steps": "Info/skipped_steps",
     "learning_rate": "Info/learning_rate",
 }
 COLUMNS = (
@@ -64,8 +67,14 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
         return value
 
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(clean(values), indent=2) + "\n")
-    temporary.replace(path)
+    try:
+        temporary.unlink(missing_ok=True)
+        with temporary.open("x") as file:  # x: follows no link
+            file.write(json.dumps(clean(values), indent=2) + "\n")
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def versions() -> dict[str, str]:
@@ -132,9 +141,26 @@ class Summary:
         return values
 
 
+class _LogFile(logging.FileHandler):
+    """A log that stays as it is where it cannot be written: no reason to end a run, which fails elsewhere then."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a message if that can be done."""
+        with contextlib.suppress(OSError):
+            super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Leave it."""
+
+    def close(self) -> None:
+        """Close the file, whatever of it can be written."""
+        with contextlib.suppress(OSError):
+            super().close()
+
+
 def log_to(path: Path) -> logging.Handler:
     """Send every logger's messages from level INFO on to a file; return the handler, to be removed at the end."""
-    handler = logging.FileHandler(path, delay=True)
+    handler = _LogFile(path, delay=True)
     handler.setFormatter(logging.Formatter(LOG_FORMAT))
     root = logging.getLogger()
     root.addHandler(handler)
@@ -171,16 +197,22 @@ class Recorder:
         self.evaluation: tuple[int, EvalResult] | None = None  # the last one, and after how many updates
         if run_dir is None:
             return
+        from rlexp.config import passes
         from rlexp.tensorboard import TensorBoard
 
-        if self.updates:
-            cut_metrics(run_dir / "metrics.csv", self.updates)
-        cut_events(run_dir / "tensorboard", self.env_steps)
-        self._file = (run_dir / "metrics.csv").open("a" if self.updates else "w", newline="")
-        self._rows = csv.writer(self._file)
-        if not self.updates:
-            self._rows.writerow(COLUMNS)
-        self._board = TensorBoard(run_dir / "tensorboard", config, goes_on=self.updates > 0)
+        with writing(run_dir / "metrics.csv"):
+            if self.updates:
+                cut_metrics(run_dir / "metrics.csv", self.updates)
+            else:
+                set_aside(run_dir / "checkpoints")
+            self._file = (run_dir / "metrics.csv").open("a" if self.updates else "w", newline="")
+            self._rows = csv.writer(self._file)
+            if not self.updates:
+                self._rows.writerow(COLUMNS)
+        with writing(run_dir / "tensorboard"):
+            evaluated = passes(config.eval.every, config.steps_per_update, self.updates)
+            cut_events(run_dir / "tensorboard", self.env_steps, evaluated)
+            self._board = TensorBoard(run_dir / "tensorboard", config, goes_on=self.updates > 0)
 
     def state(self) -> dict[str, Any]:
         """Return what a run that goes on must know: updates, wall time, the last episodes, the best mean return."""
@@ -210,9 +242,14 @@ class Recorder:
         self._recent.extend(report.episodes)
         row = self._row(report, steps / (now - self._last))
         self._last = now
-        self._rows.writerow(["" if isinstance(v, float) and math.isnan(v) else v for v in row.values()])
-        self._file.flush()
-        self._board.scalars(self.env_steps, {k: v for k, v in row.items() if k != "env_steps" and not math.isnan(v)})
+        with writing(self._run_dir / "metrics.csv"):
+            self._rows.writerow(["" if isinstance(v, float) and math.isnan(v) else v for v in row.values()])
+            self._file.flush()
+            if os.fstat(self._file.fileno()).st_nlink == 0:
+                raise OSError("it was removed")
+        scalars = {k: v for k, v in row.items() if k != "env_steps" and not math.isnan(v)}
+        with writing(self._run_dir / "tensorboard"):
+            self._board.scalars(self.env_steps, scalars)
         if self.display is not None:
             length = _mean([float(episode.length) for episode in self._recent])
             self.display.update(self.env_steps, self.seconds, self.mean_return(), length)
@@ -242,9 +279,11 @@ class Recorder:
         from rlexp import checkpoint
         from rlexp.config import algorithm_name, plain
 
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._board.flush()
+        with writing(self._run_dir / "metrics.csv"):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        with writing(self._run_dir / "tensorboard"):
+            self._board.flush()
         mean_return = self.mean_return() if self._recent else -math.inf
         best = mean_return >= self._best
         self._best = max(self._best, mean_return)
@@ -270,15 +309,19 @@ class Recorder:
         """Record the evaluation after training, and its film."""
         if self._run_dir is None:
             return
-        self._board.scalars(self.env_steps, {"Test/cumulative_reward": mean_return})
-        if video is not None:
-            self._board.video(self.env_steps, video)
+        with writing(self._run_dir / "tensorboard"):
+            self._board.scalars(self.env_steps, {"Test/cumulative_reward": mean_return})
+            if video is not None:
+                self._board.video(self.env_steps, video)
 
     def close(self) -> None:
         """Close the files and the display."""
         if self._run_dir is None:
             return
-        self._file.close()
-        self._board.close()
-        if self.display is not None:
-            self.display.close()
+        with contextlib.ExitStack() as stack:  # all of it, whatever of it fails
+            if self.display is not None:
+                stack.callback(self.display.close)
+            stack.enter_context(writing(self._run_dir / "tensorboard"))
+            stack.callback(self._board.close)
+            stack.enter_context(writing(self._run_dir / "metrics.csv"))
+            stack.callback(self._file.close)

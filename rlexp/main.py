@@ -26,12 +26,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rlexp import launch
 from rlexp.config import Config, conf_dir, register, typed, validate
-from rlexp.explain import explain, surplus_keys, unknown_key
+from rlexp.explain import check_arguments, explain, surplus_keys, unknown_key
+from rlexp.faults import Fault, writing
 from rlexp.launch import Interrupted, Job, Origin, RunFailed
 from rlexp.logger import Summary, log_to
 from rlexp.report import run_table, sweep_table
-from rlexp.resume import asks_to_go_on, make_last, prepared, resumed
+from rlexp.resume import make_last, prepared, resumed
 from rlexp.settings import ConfigError
+from rlexp.trust import check_links
 
 log = logging.getLogger(__name__)
 register()
@@ -48,18 +50,16 @@ def run(composed: DictConfig) -> float:
     if sweep:
         print(f"\njob {settings.job.num}: {' '.join(settings.overrides.task)}", flush=True)
     try:
-        if sweep and not (asks_to_go_on(composed) and (run_dir / "summary.json").is_file()):
-            _save_composed(composed, run_dir)
         summary = _run(composed, run_dir)
-    except (ConfigError, RunFailed) as error:
+    except (ConfigError, RunFailed, Fault) as error:
         _errors.append(error)
         if sweep:
             print(f"error: {error}", file=sys.stderr, flush=True)
         if isinstance(error, ConfigError):
-            _refuse(run_dir, error, sweep)
+            _refuse(composed, run_dir, error, sweep)
         return math.nan
     if summary and not sweep:
-        run_table(run_dir, summary)
+        run_table(run_dir, summary, str(composed.env.id))
     objective = summary.get("objective")
     return math.nan if objective is None else float(objective)
 
@@ -69,10 +69,14 @@ def _run(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
 
     Raises:
         ConfigError: the config or the environment is not usable; nothing was started.
-        RunFailed: a rank failed.
+        RunFailed: a rank failed, or another run is in the directory.
+        Fault: the run directory cannot be written.
         Interrupted: SIGINT or SIGTERM came.
     """
-    config = typed(composed)
+    try:
+        config = typed(composed)
+    except OmegaConfBaseException as error:  # which Hydra would announce with a line of its own
+        raise ConfigError(explain(error)) from None
     surplus = next(surplus_keys(config, composed), None)
     if surplus is not None:
         raise ConfigError(unknown_key(surplus))
@@ -93,13 +97,16 @@ def _run(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
     spec = check_environment(config)
     launch.check_devices(config)
     origin = None if former is None else former.origin
-    if first:
+    if not first:
+        return launch.run(Job(config, spec, run_dir, origin), run_rank)
+    check_links(run_dir, run_dir)
+    with launch.locked(run_dir):
         if origin is None:
             _save_composed(composed, run_dir)
         else:
             make_last(origin, run_dir)
         _announce(config, origin)
-    return launch.run(Job(config, spec, run_dir, origin), run_rank)
+        return launch.run(Job(config, spec, run_dir, origin), run_rank)
 
 
 def _announce(config: Config, origin: Origin | None) -> None:
@@ -135,16 +142,17 @@ _errors: list[Exception] = []
 def _save_composed(composed: DictConfig, run_dir: Path) -> None:
     """Write .hydra/ as Hydra itself does; here, so that a config that is refused leaves no directory behind."""
     folder = run_dir / ".hydra"
-    folder.mkdir(parents=True, exist_ok=True)
     settings = HydraConfig.instance().cfg
     assert settings is not None
-    OmegaConf.save(composed, folder / "config.yaml")
     hydra_only = OmegaConf.masked_copy(settings, "hydra")  # type: ignore[arg-type]  # a DictConfig
-    OmegaConf.save(hydra_only, folder / "hydra.yaml")
-    OmegaConf.save(HydraConfig.get().overrides.task, folder / "overrides.yaml")
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(composed, folder / "config.yaml")
+        OmegaConf.save(hydra_only, folder / "hydra.yaml")
+        OmegaConf.save(HydraConfig.get().overrides.task, folder / "overrides.yaml")
 
 
-def _refuse(run_dir: Path, error: ConfigError, sweep: bool) -> None:
+def _refuse(composed: DictConfig, run_dir: Path, error: ConfigError, sweep: bool) -> None:
     """Leave no directory behind for a run that did not start; a job of a sweep says in its files why it did not."""
     if not sweep:
         below = [folder for folder in run_dir.parents if Path.cwd() in folder.parents]
@@ -154,13 +162,15 @@ def _refuse(run_dir: Path, error: ConfigError, sweep: bool) -> None:
         return
     if (run_dir / "checkpoints").is_dir():  # the job was refused, not the run that is there
         return
-    summary = Summary(run_dir)
-    summary.start(0)
-    summary.change(state="failed", error=str(error))
-    handler = log_to(run_dir / "main.log")
-    log.error("%s", error)
-    logging.getLogger().removeHandler(handler)
-    handler.close()
+    with contextlib.suppress(RunFailed, Fault), launch.locked(run_dir):
+        _save_composed(composed, run_dir)
+        summary = Summary(run_dir)
+        summary.start(0)
+        summary.change(state="failed", error=str(error))
+        handler = log_to(run_dir / "main.log")
+        log.error("%s", error)
+        logging.getLogger().removeHandler(handler)
+        handler.close()
 
 
 def _end_sweep() -> bool:
@@ -205,6 +215,7 @@ def cli() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them, and we explain them
     status = 0
     try:
+        check_arguments(sys.argv[1:])
         sys.argv[1:] = prepared([*sys.argv[1:], *_torchrun_overrides(sys.argv[1:])])
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(run)()
     except ConfigError as error:

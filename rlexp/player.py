@@ -143,7 +143,8 @@ class Player:
         if state["environments"]:
             afresh = self._envs.load_state(state["environments"], self._next_obs.numpy())
         else:
-            seeds = torch.randint(self._seeds[0], 2**31, (len(self._seeds),), generator=self._generator)
+            count, device = (len(self._seeds),), self._device
+            seeds = torch.randint(self._seeds[0], 2**31, count, generator=self._generator, device=device)
             self._envs.reset(seeds.tolist(), self._next_obs.numpy())
             afresh = list(range(len(self._seeds)))
         self._returns[afresh], self._lengths[afresh] = 0.0, 0

@@ -15,8 +15,8 @@ def _number(value: float | None, digits: int = 1) -> str:
     return "-" if value is None else f"{value:,.{digits}f}"
 
 
-def run_table(run_dir: Path, summary: dict[str, Any]) -> None:
-    """Print what a run achieved and where it left what."""
+def run_table(run_dir: Path, summary: dict[str, Any], env_id: str) -> None:
+    """Print what a run of an environment achieved and where it left what."""
     table = Table.grid(padding=(0, 2))
     result = summary["eval"]
     if result is not None:
@@ -31,7 +31,8 @@ def run_table(run_dir: Path, summary: dict[str, Any]) -> None:
     if films:
         table.add_row("video", _shown(films[-1]))
     table.add_row("curves", f"tensorboard --logdir {where}/tensorboard")
-    table.add_row("again", f"python -m rlexp.evaluate checkpoint={where}/checkpoints/last.ckpt")
+    named = f" env_id={env_id}" if ":" in env_id else ""  # a module is imported only where it is named
+    table.add_row("again", f"python -m rlexp.evaluate checkpoint={where}/checkpoints/last.ckpt{named}")
     _console().print(table)
 
 

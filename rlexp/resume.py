@@ -16,10 +16,11 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from rlexp.config import Config, algorithm_name, conf_dir, from_plain, validate
+from rlexp.config import Config, algorithm_name, conf_dir, validate
 from rlexp.launch import Origin
 from rlexp.logger import Summary, versions
 from rlexp.settings import ConfigError, fields_of
+from rlexp.trust import check_ranks, check_sizes, stored_config
 
 FREE = (
     "total_timesteps", "capture_video", "resume", "sweep.", "checkpoint.", "eval.", "fabric.timeout_seconds",
@@ -110,8 +111,10 @@ def resumed(wanted: Config, overrides: Sequence[str], run_dir: Path) -> Resumed 
         path, state = named, checkpoint.load(named)
     else:
         path, state = checkpoint.load_newest(run_dir)
+    stored = stored_config(state, path, wanted.env.id, "env.id")
+    check_sizes(stored, state.get("policy"), path)
+    check_ranks(stored, state.get("ranks"), path)
     try:
-        stored = from_plain(state["config"], state["algo"])
         seconds, saved_with = float(state["recorder"]["seconds"]), dict(state["versions"])
         origin = Origin(path, int(state["updates"]), int(state["env_steps"]), seconds)
     except (KeyError, TypeError, ValueError) as error:
@@ -123,7 +126,9 @@ def resumed(wanted: Config, overrides: Sequence[str], run_dir: Path) -> Resumed 
                         if saved_with.get(name) != now)  # fmt: skip
         print(f"warning: {new}: the run goes on, but will not equal one without interruption", file=sys.stderr)
     completed = Summary(run_dir).read().get("state") == "completed" and path.name == checkpoint.LAST
-    return Resumed(config, origin, completed and config.updates <= origin.updates)
+    same = (config.total_timesteps, config.eval) == (stored.total_timesteps, stored.eval)  # eval.stop_at ended it
+    over = config.updates <= origin.updates or (config.eval.stop_at is not None and same)
+    return Resumed(config, origin, completed and over)
 
 
 def given_keys(overrides: Sequence[str]) -> Iterator[str]:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 from pathlib import Path
 
 from rlexp.settings import ConfigError
+
+
+def set_aside(folder: Path) -> None:
+    """Give the checkpoints of an earlier run another folder, so that nothing goes on from them by mistake."""
+    if folder.is_dir() and any(folder.iterdir()):
+        places = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(1))
+        folder.rename(next(place for place in places if not place.exists()))
 
 
 def cut_metrics(path: Path, updates: int) -> None:
@@ -23,11 +31,14 @@ def cut_metrics(path: Path, updates: int) -> None:
         file.truncate(sum(map(len, kept)))
 
 
-def cut_events(folder: Path, env_steps: int) -> None:
-    """Cut TensorBoard's event files off after the last event of training up to `env_steps`; 0: remove them."""
+def cut_events(folder: Path, env_steps: int, evaluated: bool = False) -> None:
+    """Cut TensorBoard's event files off after the last event up to `env_steps`; 0: remove them.
+
+    The evaluation at the very end goes too; one during training that came at `env_steps` stays, if there was one.
+    """
     for path in sorted(folder.glob("events.out.tfevents.*")):
         content = path.read_bytes()
-        end = _end_of_events(content, env_steps)
+        end = _end_of_events(content, env_steps, evaluated)
         if env_steps == 0:
             path.unlink()
         elif end < len(content):
@@ -35,8 +46,8 @@ def cut_events(folder: Path, env_steps: int) -> None:
                 file.truncate(end)
 
 
-def _end_of_events(content: bytes, env_steps: int) -> int:
-    """Return where the first event lies that is of a later step, of the evaluation, or cut off.
+def _end_of_events(content: bytes, env_steps: int, evaluated: bool) -> int:
+    """Return where the first event lies that is of a later step, of the last evaluation, or cut off.
 
     A record is its length (8 bytes, little-endian), a checksum (4), the event, and a checksum (4).
     """
@@ -52,7 +63,8 @@ def _end_of_events(content: bytes, env_steps: int) -> int:
             event = Event.FromString(content[start + 12 : start + 12 + length])
         except DecodeError:
             break
-        if event.step > env_steps or any(value.tag.startswith("Test/") for value in event.summary.value):
+        last = event.step == env_steps and not evaluated
+        if event.step > env_steps or (last and any(value.tag.startswith("Test/") for value in event.summary.value)):
             break
         start += length + 16
     return start

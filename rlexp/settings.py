@@ -13,8 +13,16 @@ from collections.abc import Iterator
 from typing import Any
 
 
+def printable(text: str) -> str:
+    """Return a text as one line that a terminal shows as it is, whatever was in it; the rest is escaped."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+
+
 class ConfigError(Exception):
     """A mistake in what the user wrote: one line that names the key, what was given and what is allowed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(printable(text))
 
 
 def setting(

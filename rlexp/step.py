@@ -73,6 +73,8 @@ class Stepper:
         self.weights = flatten_parameters(policy)
         self.optimizer = build_optimizer(config, self.weights)
         self._scaled = config.fabric.precision == "16-mixed"
+        self._undoes = config.algo.skip_nonfinite_gradients
+        self.skips = self._undoes or self._scaled  # the scaler of gradients skips its overflows by itself
         self._stepped: Any = fabric.setup_optimizers(self.optimizer) if self._scaled else self.optimizer
         self._autocast = nullcontext if config.fabric.precision == "32-true" else fabric.autocast  # not free
         self._compiled = None
@@ -88,10 +90,31 @@ class Stepper:
     def take(self, batch: Batch, clip_coef: Tensor) -> Tensor:
         """Step once; return the terms of the loss and the gradient norm before clipping, [6] in the order of TERMS.
 
+        With algo.skip_nonfinite_gradients nothing is changed where that norm is not finite; it is equal on all ranks.
+
         Args:
             batch: the minibatch, advantages not yet normalised.
             clip_coef: the clip range now, [].
         """
+        if not self._undoes:
+            return self._take(batch, clip_coef)
+        state = self.optimizer.state[self.weights]
+        before, weights = {name: value.clone() for name, value in state.items()}, self.weights.detach().clone()
+        told = self._take(batch, clip_coef)
+        self._undo_unless(told[-1].isfinite(), before, weights)
+        return told
+
+    @torch.no_grad()
+    def _undo_unless(self, wanted: Tensor, before: dict[str, Tensor], weights: Tensor) -> None:
+        """Put weights and optimizer state back unless `wanted`, [] bool, without a word between device and CPU."""
+        self.weights.copy_(torch.where(wanted, self.weights, weights))
+        for name, value in self.optimizer.state[self.weights].items():
+            if value.device == self.weights.device:  # rmsprop counts steps elsewhere, and never asks for the count
+                # what the step itself has made began with zeros
+                value.copy_(torch.where(wanted, value, before[name] if name in before else torch.zeros_like(value)))
+
+    def _take(self, batch: Batch, clip_coef: Tensor) -> Tensor:
+        """Step once, whatever the gradient; see `take`."""
         if self._compiled is not None:
             with self._autocast():
                 return self._compiled.take(batch, clip_coef)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ class TensorBoard:
     """Writes one event file into `folder`; where a run `goes_on`, the hyperparameters stand in the first one."""
 
     def __init__(self, folder: Path, config: Config, goes_on: bool = False) -> None:
+        self._hook_before, threading.excepthook = threading.excepthook, self._quiet
         self._writer = SummaryWriter(str(folder))
         self._file = self._writer._get_file_writer()
         values = {key: value if isinstance(value, bool | int | float | str) else str(value)
@@ -50,8 +52,16 @@ class TensorBoard:
 
     def close(self) -> None:
         """End the session and flush."""
-        self._file.add_summary(self._end)
-        self._writer.close()
+        try:
+            self._file.add_summary(self._end)
+            self._writer.close()
+        finally:
+            threading.excepthook = self._hook_before
+
+    def _quiet(self, error: threading.ExceptHookArgs) -> None:
+        """Leave what the system refuses the thread that writes to the one that asks it next, which raises it."""
+        if not isinstance(error.exc_value, OSError):
+            self._hook_before(error)
 
 
 def animated(path: Path) -> tuple[bytes, int, int]:

@@ -150,7 +150,10 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Metrics:
-    """Scalars of one update, means over its minibatches and ranks (explained variance and value mean: over rows)."""
+    """Scalars of one update, means over its minibatches and ranks (explained variance and value mean: over rows).
+
+    Steps that were skipped count in `skipped_steps` alone; the means are NaN where all were.
+    """
 
     policy_loss: float
     value_loss: float
@@ -158,6 +161,7 @@ class Metrics:
     approx_kl: float
     clip_fraction: float
     grad_norm: float
+    skipped_steps: float
     explained_variance: float
     value_mean: float
     learning_rate: float

@@ -130,6 +130,39 @@ class Reaching(gymnasium.Env):
         return action.copy(), reward, False, self._step == 6, {}
 
 
+class Poisoned(gymnasium.Env):
+    """Pays 1; the environment whose first reset has the seed `seed` (-1: each one) gives `value` once.
+
+    Args:
+        what: 'reward', 'observation', or 'final' (the observation that ends an episode by truncation).
+        at: the step that gives it, counted over all episodes from 1.
+        seed: which environment.
+        value: what it gives.
+    """
+
+    observation_space = Box(-np.inf, np.inf, (2,), np.float32)
+    action_space = Discrete(2)
+
+    def __init__(self, what="reward", at=1, seed=-1, value="nan"):
+        self._what, self._at, self._wanted, self._value = what, at, seed, float(value)
+        self._seed, self._steps = None, 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self._seed = seed if self._seed is None else self._seed
+        return self.np_random.random(2, np.float32), {}
+
+    def step(self, action):
+        self._steps += 1
+        observation, reward = self.np_random.random(2, np.float32), 1.0
+        if self._steps == self._at and self._wanted in (-1, self._seed):
+            if self._what == "reward":
+                reward = self._value
+            else:
+                observation[1] = self._value
+        return observation, reward, False, self._what == "final" and self._steps % self._at == 0, {}
+
+
 class Silent(gymnasium.Env):
     """Spaces given by the caller; it need never be stepped."""
 
@@ -168,7 +201,7 @@ class Needy(gymnasium.Env):
 def _register():
     for kind, limit in (
         (Counting, None), (Constant, 10), (Picture, None), (Mixed, None), (Reaching, None), (Silent, None),
-        (Broken, None), (Needy, None),
+        (Broken, None), (Needy, None), (Poisoned, 10),
     ):  # fmt: skip
         name = f"{kind.__name__}-v0"
         if name not in gymnasium.registry:

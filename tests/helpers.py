@@ -19,8 +19,12 @@ from rlexp.types import Batch
 
 
 def composed(*overrides: str) -> Config:
-    """Return the checked config that the command line would give; `id=NAME` is short for env=gym env.id=NAME."""
-    return copy.deepcopy(_composed(overrides))
+    """Return the checked config that the command line would give; `id=NAME` is short for env=gym env.id=NAME.
+
+    Nothing is compiled unless it is asked for: the default would compile where a test takes a few of many updates.
+    """
+    eager = () if any(word.startswith("compile=") for word in overrides) else ("compile=false",)
+    return copy.deepcopy(_composed((*eager, *overrides)))
 
 
 @functools.cache

@@ -88,14 +88,26 @@ def test_different_ids_keep_their_plain_characters_in_a_slug():
     assert slug("seed=1,env.num_envs=2") == "seed=1,env.num_envs=2"
 
 
+SCALED = ("fabric.precision=16-mixed",)
+
+
 @pytest.mark.parametrize(
     ("overrides", "compiled"),
     [
-        (("env=cartpole",), False),  # 196 updates of 4 epochs of 4 minibatches
-        (("env=cartpole", "total_timesteps=1000000"), True),
+        (("env=cartpole", "compile=auto"), False),  # 196 updates of 4 epochs of 4 minibatches
+        (("env=cartpole", "total_timesteps=1000000", "compile=auto"), True),
         (("env=cartpole", "total_timesteps=1000000", "compile=false"), False),
         (("env=cartpole", "compile=true"), True),
-        (("env=cartpole", "total_timesteps=1000000", "accelerator=cuda", "fabric.precision=16-mixed"), False),
+        (
+            (
+                "env=cartpole",
+                "total_timesteps=1000000",
+                "compile=auto",
+                "accelerator=cuda",
+                "fabric.precision=16-mixed",
+            ),
+            False,
+        ),
     ],
 )
 def test_long_runs_are_compiled_unless_told_otherwise(overrides, compiled):

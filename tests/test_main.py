@@ -30,6 +30,7 @@ COLUMNS = [
     "Info/explained_variance",
     "Info/value_mean",
     "Info/grad_norm",
+    "Info/skipped_steps",
     "Info/learning_rate",
 ]
 

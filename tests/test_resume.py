@@ -12,7 +12,7 @@ import pytest
 from rlexp.envs import VectorEnvironment
 from rlexp.learner import Learner
 from rlexp.tensorboard import TensorBoard
-from tests.commands import metrics, summary, wait_for
+from tests.commands import events, metrics, summary, wait_for
 from tests.launch.forked import done, gone, small, start
 from tests.launch.test_stopping import COUPLED, DECOUPLED, trouble
 from tests.topology.ranks import checkpoint
@@ -286,6 +286,44 @@ def test_a_sweep_goes_on_with_the_jobs_that_are_not_completed(killing, tmp_path)
     assert stdout.count("is completed after 128 steps") == 2
     states = [line.split("│")[3].strip() for line in stdout.splitlines() if line.startswith("│")]
     assert [state for state in states if state] == ["completed"] * 3
+
+
+# Evaluations on the way, and directories that are used again
+
+
+def test_evaluations_on_the_way_stay_in_the_curves_of_a_run_that_goes_on(killing, tmp_path):
+    words = (*SAVING, "eval.episodes=1", "eval.every=1")
+    code, whole = done(*words, cwd=tmp_path / "whole")
+    assert code == 0, whole.stderr
+    killing("update")
+    code, killed = done(*words, cwd=tmp_path / "cwd")
+    assert code == 1
+    code, _, stderr = again(f"resume={killed.cwd / 'RUN'}", cwd=tmp_path / "again")
+    assert (code, stderr) == (0, "")
+    assert_equal_runs(whole.cwd / "RUN", killed.cwd / "RUN")
+    tags = [[sorted(values) for _, values in events(command.cwd / "RUN")] for command in (whole, killed)]
+    assert tags[0] == tags[1]
+    assert sum("Test/cumulative_reward" in each for each in tags[0]) > 4
+
+
+def test_a_run_that_an_evaluation_ended_is_completed(tmp_path):
+    code, command = done(*SAVING, "eval.episodes=1", "eval.every=1", "eval.stop_at=1", cwd=tmp_path / "cwd")
+    assert code == 0, command.stderr
+    before = summary(command.cwd / "RUN")
+    assert before["env_steps"] < 128
+    code, stdout, _ = again(f"resume={command.cwd / 'RUN'}", cwd=tmp_path / "again")
+    assert code == 0
+    assert "nothing is left to do" in stdout
+    assert summary(command.cwd / "RUN") == before
+
+
+def test_a_new_run_sets_the_checkpoints_of_an_earlier_one_aside(completed, tmp_path):
+    before = {path.name: path.read_bytes() for path in (completed / "checkpoints").iterdir()}
+    words = [word for word in small(*SAVING, "checkpoint.every=0") if not word.startswith("hydra.run.dir")]
+    code, _, stderr = again(*words, f"hydra.run.dir={completed}", cwd=tmp_path / "again")
+    assert (code, stderr) == (0, "")
+    assert {path.name: path.read_bytes() for path in (completed / "checkpoints-1").iterdir()} == before
+    assert {path.name for path in (completed / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
 
 
 # torchrun

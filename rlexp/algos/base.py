@@ -48,6 +48,9 @@ class OnPolicy(ABC):
     ent_coef: float = setting(0.01, "Weight of the entropy bonus.", ge=0)
     vf_coef: float = setting(0.5, "Weight of the value loss (mean squared error).", ge=0)
     max_grad_norm: float = setting(0.5, "Global gradient norm above which gradients are scaled; 0: off.", ge=0)
+    skip_nonfinite_gradients: bool = setting(
+        False, "Leave out a step whose gradient is not finite and count it, instead of ending the run."
+    )
     hidden_sizes: list[int] = setting([64, 64], "Widths of the hidden layers of actor and critic.", ge=1)
     activation_function: str = setting(
         "tanh", "Activation of the hidden layers.", choices=("tanh", "relu", "elu", "gelu", "silu")

@@ -12,8 +12,26 @@ from gymnasium.wrappers import FrameStackObservation, RecordVideo
 
 from rlexp.config import EnvConfig
 from rlexp.envs.replay import Replay
+from rlexp.faults import writing
 
 Env = gymnasium.Env[Any, Any]
+
+
+class Film(RecordVideo):
+    """Films episodes, and says in one line where a film cannot be written."""
+
+    def stop_recording(self) -> None:
+        """Write the film of the episode that has ended.
+
+        Raises:
+            Fault: it cannot be written.
+        """
+        path, frames = Path(self.video_folder) / f"{self._video_name}.mp4", len(self.recorded_frames)
+        with writing(path):
+            super().stop_recording()  # type: ignore[no-untyped-call]  # gymnasium's
+            # ffmpeg may have failed after the last frame, which moviepy does not ask; it writes the index, moov, last.
+            if frames and b"moov" not in path.read_bytes():
+                raise OSError("the film is not whole; is the disk full?")
 
 
 class ActionRepeat(gymnasium.Wrapper[Any, Any, Any, Any]):
@@ -53,7 +71,7 @@ def make_environment(config: EnvConfig, video_folder: Path | None = None, video_
     env: Env = gymnasium.make(config.id, **kwargs)
     if video_folder is not None:
         trigger = (lambda episode: episode == 0) if video_name == "test" else None
-        env = RecordVideo(env, str(video_folder), trigger, name_prefix=video_name, disable_logger=True)
+        env = Film(env, str(video_folder), trigger, name_prefix=video_name, disable_logger=True)
     if config.action_repeat > 1:
         env = ActionRepeat(env, config.action_repeat)
     if config.frame_stack > 1:

@@ -34,7 +34,7 @@ class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin an episode."""
         if seed is None:
-            self._before = self.unwrapped.np_random.bit_generator.state  # type: ignore[assignment]  # a dict
+            self._before = self._generator() or {}
         else:
             self._seed, self._before = seed, {}
         self._actions, self._steps = [], 0
@@ -60,7 +60,7 @@ class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
             "seed": self._seed,
             "before": self._before,
             "actions": np.array(self._actions) if kept else None,
-            "generator": self.unwrapped.np_random.bit_generator.state,
+            "generator": self._generator() or {},
             "episode": self._episode,
         }
 
@@ -72,7 +72,7 @@ class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
         record = self.record
         self._seed, self._episode = record["seed"], record["episode"] - 1
         self._number_films(record["episode"])
-        if record["actions"] is None:
+        if record["actions"] is None or not record["generator"]:
             return None, False
         try:
             if record["before"]:
@@ -83,16 +83,22 @@ class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
                 observation, *_ = self.step(action)
         except Exception:  # whatever it is: the episode did not come back, and the caller says so
             return None, False
-        return observation, _same(self.unwrapped.np_random.bit_generator.state, record["generator"])
+        return observation, _same(self._generator(), record["generator"])
 
     def start_afresh(self) -> Any:
         """Begin a new episode from the generator in `record` unless `comes_back`; return its first observation."""
         if self.comes_back:
             return None
-        self.unwrapped.np_random.bit_generator.state = self.record["generator"]
+        if self.record["generator"]:
+            self.unwrapped.np_random.bit_generator.state = self.record["generator"]
         self._number_films(self.record["episode"] + 1)
         self._episode = self.record["episode"]
         return self.reset()[0]
+
+    def _generator(self) -> dict[str, Any] | None:
+        """Return the state of the environment's random generator; None where it has none of numpy's kind."""
+        generator = getattr(getattr(self.unwrapped, "np_random", None), "bit_generator", None)
+        return None if generator is None else generator.state
 
     def _number_films(self, episode: int) -> None:
         """Let the film of the next episode have its number, so that films of episodes before it stay."""

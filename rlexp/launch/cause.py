@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from rlexp.faults import Fault
 from rlexp.logger import Summary, log_to
 
 log = logging.getLogger(__name__)
@@ -21,10 +22,12 @@ LONGEST_LINE, LONGEST_TRACE = 1_000, 10_000
 """Characters that are told; what is longer would fill the pipe to the parent, and nobody would read it."""
 
 
-def one_line(error: BaseException) -> str:
-    """Return an exception as one line."""
+def one_line(error: BaseException, rank: int) -> str:
+    """Return an exception of a rank as one line."""
     text = shortened(" ".join(str(error).split()), LONGEST_LINE)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    if isinstance(error, Fault):
+        return text
+    return f"rank {rank}: {type(error).__name__}: {text}" if text else f"rank {rank}: {type(error).__name__}"
 
 
 def shortened(text: str, length: int) -> str:
@@ -69,8 +72,9 @@ def tell(run_dir: Path, error: str, trace: str = "") -> None:
     with logged(run_dir):
         log.error("%s\n%s", error, trace)
     summary = Summary(run_dir)
-    if summary.read().get("state", "running") == "running":
-        summary.change(state="failed", error=error, **progress(run_dir))
+    with contextlib.suppress(OSError):  # of a full disk: the command still says it
+        if summary.read().get("state", "running") == "running":
+            summary.change(state="failed", error=error, **progress(run_dir))
 
 
 def progress(run_dir: Path) -> dict[str, int]:

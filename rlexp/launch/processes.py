@@ -21,9 +21,10 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rlexp.faults import writing
 from rlexp.launch.cause import LONGEST_TRACE, LOST_PEER, hung, log_size, logged, one_line, progress, shortened, tell
-from rlexp.launch.rank import MARGIN_SECONDS, Body, Job, RunFailed, check_devices, enter
-from rlexp.launch.stopping import FINISH, FINISH_SECONDS, Interrupted, stoppable
+from rlexp.launch.rank import Body, Job, RunFailed, check_devices, enter, patience
+from rlexp.launch.stopping import FINISH, FINISH_SECONDS, Interrupted, held, stoppable
 from rlexp.launch.torchrun import run_as_rank
 from rlexp.logger import Summary
 
@@ -47,25 +48,30 @@ def run(job: Job, body: Body) -> dict[str, Any]:
         ConfigError: the devices asked for are not there, or a start by torchrun is needed.
         RunFailed: a rank failed; the summary says which and why.
         Interrupted: SIGINT or SIGTERM came.
+        Fault: the run directory cannot be written.
     """
     check_devices(job.config)
     if "TORCHELASTIC_RUN_ID" in os.environ:
         return run_as_rank(job, body)
     ranks = _Ranks(job, body)  # imports what ranks need, which takes seconds
     summary = Summary(job.run_dir)
-    summary.start(job.config.world_size, job.origin)
+    with writing(job.run_dir):
+        summary.start(job.config.world_size, job.origin)
     begin = time.monotonic() - summary.read()["wall_seconds"]
     try:
         ranks.supervise()
     except RunFailed:
-        summary.change(wall_seconds=time.monotonic() - begin)
+        with contextlib.suppress(OSError):
+            summary.change(wall_seconds=time.monotonic() - begin)
         raise
     except Interrupted as error:
         name = signal.Signals(error.signum).name
-        done = {"wall_seconds": time.monotonic() - begin, **progress(job.run_dir)}
-        summary.change(state="interrupted", error=f"stopped by {name}", **done)
+        with contextlib.suppress(OSError):
+            done = {"wall_seconds": time.monotonic() - begin, **progress(job.run_dir)}
+            summary.change(state="interrupted", error=f"stopped by {name}", **done)
         raise
-    summary.change(state="completed", wall_seconds=time.monotonic() - begin)
+    with writing(job.run_dir):
+        summary.change(state="completed", wall_seconds=time.monotonic() - begin)
     return summary.read()
 
 
@@ -97,7 +103,7 @@ def _rank_main(
         sys.stdout.flush()
         os._exit(128 + error.signum)
     except BaseException as error:
-        pipe.send((one_line(error), shortened(traceback.format_exc(), LONGEST_TRACE), time.monotonic()))
+        pipe.send((one_line(error, index), shortened(traceback.format_exc(), LONGEST_TRACE), time.monotonic()))
         sys.stdout.flush()
         os._exit(1)
 
@@ -127,6 +133,7 @@ class _Ranks:
     def __init__(self, job: Job, body: Body) -> None:
         on_cpu = job.config.fabric.accelerator == "cpu"
         method = "fork" if sys.platform == "linux" and on_cpu else "spawn"
+        self._held = held if method == "fork" else contextlib.nullcontext  # a spawned child dies of an early signal
         context: Any = multiprocessing.get_context(method)
         _preload()
         port, count = _free_port(), job.config.fabric.devices
@@ -160,7 +167,8 @@ class _Ranks:
         before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             for process, sender in self._processes:
-                process.start()
+                with self._held():
+                    process.start()
                 sender.close()
             failures = self._wait()
         finally:
@@ -206,7 +214,7 @@ class _Ranks:
         with contextlib.suppress(EOFError, OSError):
             if self._reports[index].poll():
                 error, trace, when = self._reports[index].recv()
-                return _Failure((2 if LOST_PEER.search(error) else 1, when), index, f"rank {index}: {error}", trace)
+                return _Failure((2 if LOST_PEER.search(error) else 1, when), index, error, trace)
         error = f"rank {index} ended with exit code {process.exitcode}"
         if process.exitcode - 128 in (signal.SIGINT, signal.SIGTERM):
             error = f"rank {index} was stopped by {signal.Signals(process.exitcode - 128).name}"
@@ -248,7 +256,7 @@ def _preload() -> None:
 def _board(context: Any, ranks: int, timeout: float) -> Board:
     from rlexp.launch.board import Board  # imports torch
 
-    return Board(context, ranks, timeout + MARGIN_SECONDS)
+    return Board(context, ranks, patience(timeout))
 
 
 def _free_port() -> int:

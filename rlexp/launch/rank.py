@@ -29,6 +29,11 @@ MARGIN_SECONDS = 10.0
 BACKENDS = "cpu:gloo,cuda:nccl"
 
 
+def patience(timeout: float) -> float:
+    """Return the seconds that ranks wait for each other: an evaluation, a checkpoint and a rollout may lie between."""
+    return 3 * timeout + MARGIN_SECONDS
+
+
 class RunFailed(Exception):
     """The run ended with an error that is already written to its summary and log; str() is one line."""
 
@@ -164,7 +169,7 @@ def _fabric(config: Config) -> Fabric:
     from lightning.fabric.strategies.strategy import Strategy
 
     settings = config.fabric
-    timeout = timedelta(seconds=settings.timeout_seconds + MARGIN_SECONDS)
+    timeout = timedelta(seconds=patience(settings.timeout_seconds))
     cuda = settings.accelerator == "cuda"
     if config.topology.name == "decoupled" and cuda:
         return _placed_fabric(config, timeout)

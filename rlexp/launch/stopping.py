@@ -12,6 +12,7 @@ FINISH_SECONDS = 2.0
 """Time between asking for a stop after the current update and stopping where the program stands."""
 FINISH = signal.SIGUSR1
 """What the parent of a rank sends it to ask for a stop after the current update."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, FINISH)
 
 
 class Interrupted(BaseException):
@@ -37,9 +38,23 @@ def stop_requested() -> int:
 def stopped(signum: int) -> Interrupted:
     """Return what to raise after the last update, and let no further signal disturb what is done on the way out."""
     signal.setitimer(signal.ITIMER_REAL, 0)
-    for number in (FINISH, signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     return Interrupted(signum)
+
+
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """Hold signals back while a child is forked, which inherits that until it is `stoppable`.
+
+    The child would otherwise hand a signal that comes before it has handlers of its own to the parent's, which does
+    nothing in the child: the signal would be lost.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 @contextlib.contextmanager
@@ -89,6 +104,7 @@ def stoppable(patient: bool = False) -> Iterator[None]:
     before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
     before[FINISH] = signal.signal(FINISH, finish)
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

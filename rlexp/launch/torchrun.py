@@ -40,7 +40,7 @@ def run_as_rank(job: Job, body: Body) -> dict[str, Any]:
         except Exception as error:  # said before the process group falls apart and others find that they lost a peer
             trace = shortened(traceback.format_exc(), LONGEST_TRACE)
             if not LOST_PEER.search(str(error)):
-                tell(rank.run_dir, f"rank {index}: {one_line(error)}", trace)
+                tell(rank.run_dir, one_line(error, index), trace)
             raise
 
     try:
@@ -57,7 +57,7 @@ def run_as_rank(job: Job, body: Body) -> dict[str, Any]:
                 summary.change(state="interrupted", error=f"stopped by {name}", wall_seconds=time.monotonic() - begin)
             raise
         run_dir = launched[0][0].run_dir if launched else job.run_dir
-        message = f"rank {index}: {one_line(error)}" if dead is None else f"rank {dead} died"
+        message = one_line(error, index) if dead is None else f"rank {dead} died"
         if dead is not None and hung(run_dir, launched[0][2]):
             message = f"rank {dead} hung for fabric.timeout_seconds={job.config.fabric.timeout_seconds:g}"
         if launched or index == 0:  # else the directory is not this rank's to write to

@@ -11,6 +11,7 @@ from rlexp.checkpoint import checkpoint_due
 from rlexp.envs import make_environments
 from rlexp.envs.tensors import TIME_LIMITS, tensor_environment
 from rlexp.evaluator import Evaluator
+from rlexp.faults import check_rollout, check_update
 from rlexp.launch.stopping import stop_requested, stopped, stopping_between_updates
 from rlexp.learner import Learner
 from rlexp.models import build_policy
@@ -57,11 +58,14 @@ def run(rank: Rank, recorder: Recorder, start: Start | None = None) -> ActorCrit
                 begin = time.perf_counter()
                 with rank.watch():
                     rollout = player.collect()
+                before = update * config.steps_per_update
+                check_rollout(rollout, rank.spec.observation, rank.index, before, config.env.num_envs * config.players)
                 collected = time.perf_counter()
                 if shared and isinstance(group, Group):
                     rollout = gather_rollouts(rollout.to("cpu"), group)
                 with rank.watch(together=True):
                     metrics = learner.update(rollout, 1 - update / config.updates)
+                check_update(metrics, learner, update + 1)
                 done = time.perf_counter()
                 episodes, signum = exchange(player.episodes, stop_requested(), group)
                 recorder.update(UpdateReport(update + 1, metrics, episodes, collected - begin, done - collected))

@@ -19,6 +19,7 @@ import torch.distributed as dist
 
 from rlexp.checkpoint import checkpoint_due
 from rlexp.evaluator import Evaluator
+from rlexp.faults import check_rollout, check_update
 from rlexp.launch.stopping import stop_requested, stopped, stopping_between_updates
 from rlexp.learner import Learner
 from rlexp.models import build_policy
@@ -151,6 +152,9 @@ class _PlayerLoop:
         begin = time.perf_counter()
         with self._rank.watch():
             rollout = self._player.collect().to("cpu")
+        config, updates = self._rank.config, self._recorder.updates + (self._learning is not None)
+        before = updates * config.steps_per_update
+        check_rollout(rollout, self._rank.spec.observation, PLAYER, before, config.env.num_envs)
         return Collected(rollout, self._player.episodes, time.perf_counter() - begin)
 
     def _send(self, collected: Collected) -> Sent:
@@ -231,6 +235,7 @@ def _train(rank: Rank, group: Collective, start: Start | None) -> ActorCritic:
             with rank.watch(together=True):
                 metrics = learner.update(rollout, 1 - update / config.updates)
             update += 1
+            check_update(metrics, learner, update)
             if group.rank == 0:
                 send_update(policy, learner.weights, metrics, time.perf_counter() - begin, PLAYER)
     if signum:

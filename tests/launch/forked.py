@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,8 +68,10 @@ class Command:
         return children(self.pid)
 
 
-def start(*arguments: str, cwd: Path, variables: Mapping[str, str] | None = None) -> Command:
-    """Start the command with `arguments` in the new folder `cwd`."""
+def start(
+    *arguments: str, cwd: Path, variables: Mapping[str, str] | None = None, before: Callable[[], None] | None = None
+) -> Command:
+    """Start the command with `arguments` in the new folder `cwd`; its process calls `before` first."""
     cwd.mkdir(parents=True)
     for name in ("out", "err"):
         Path(f"{cwd}.{name}").touch()
@@ -89,14 +91,16 @@ def start(*arguments: str, cwd: Path, variables: Mapping[str, str] | None = None
         for name in LAUNCHER_VARIABLES:
             os.environ.pop(name, None)
         os.environ.update(variables or {})
+        if before is not None:
+            before()
         os.environ["HYDRA_FULL_ERROR"] = "1"  # as the command itself sets it
-        before = dict(os.environ)
+        environ = dict(os.environ)
         sys.argv = ["main.py", *arguments]
         try:
             cli()
         except SystemExit as error:
             code = int(str(error.code or 0))
-        Path(f"{cwd}.environ").write_text(json.dumps([before, dict(os.environ)]))
+        Path(f"{cwd}.environ").write_text(json.dumps([environ, dict(os.environ)]))
     except BaseException:
         traceback.print_exc()
     finally:
@@ -111,9 +115,11 @@ def small(*overrides: str) -> list[str]:
     return list(words.values())
 
 
-def done(*overrides: str, cwd: Path, variables: Mapping[str, str] | None = None) -> tuple[int, Command]:
+def done(
+    *overrides: str, cwd: Path, variables: Mapping[str, str] | None = None, before: Callable[[], None] | None = None
+) -> tuple[int, Command]:
     """Run a small command to its end; return its exit code and itself."""
-    command = start(*small(*overrides), cwd=cwd, variables=variables)
+    command = start(*small(*overrides), cwd=cwd, variables=variables, before=before)
     return command.wait(), command
 
 

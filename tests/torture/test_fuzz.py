@@ -1,0 +1,275 @@
+"""Generated mistakes: each is refused in one line or changes nothing; none ends in a traceback or a hang."""
+
+import contextlib
+import io
+import random
+import signal
+import string
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from rlexp.algos import PPO
+from rlexp.config import Config, conf_dir, register, resolve
+from rlexp.envs import check_environment
+from rlexp.evaluate import load_policy
+from rlexp.explain import check_arguments, explain, known_keys, surplus_keys, unknown_key
+from rlexp.resume import prepared
+from rlexp.settings import ConfigError, fields_of
+from tests.commands import command, error_line, filmed_run, sealed
+from tests.launch.forked import start
+
+SECONDS = 20
+"""The longest that one mistake may take."""
+
+
+@contextlib.contextmanager
+def soon() -> Iterator[None]:
+    def late(*_: object) -> None:
+        raise AssertionError(f"longer than {SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+# Overrides
+
+WRONG: dict[str, list[str]] = {
+    "int": ["abc", "1.5", "[1]", "{a:1}", "1e400", "nan", "-7", "''", "null", "0x"],
+    "float": ["abc", "[1]", "nan", "inf", "-inf", "{a:1}", "1e400", "-1e30", "null", "--1"],
+    "bool": ["maybe", "[]", "[true]", "{a:1}", "null", "0.5"],
+    "list[int]": ["3", "[a]", "[1.5]", "{a:1}", "[0]", "[-3]", "[]", "[[1]]", "null", "[nan]"],
+}
+"""Values that no key of a type takes."""
+SYNTAX = "=[]{}(),:$'\"\\+~@/ \t#&*!%.^|<>`;"
+NEVER = [
+    "algo=../../etc/passwd", "algo=../experiment/cartpole", "env=/etc/passwd", "experiment=..", "topology=../algo/ppo",
+    "env=gym env.id=../../x", "env=gym env.id='a\nb'", "env=gym env.id=os:system", "env=gym env.id=''",
+    "env=gym env.id=CartPole-v1:x", "seed=${nothing}", "seed=${oc.env:NOT_SET_ANYWHERE}", "seed=${seed}",
+    "seed=${eval:1}", "+_target_=os.system", "+env._target_=os.system", "++algo._target_=os.system",
+    "+env.kwargs._target_=os.system", "hydra/launcher=nothing", "~algo", "~env.id", "~total_timesteps", "~topology",
+    "algo@env=ppo", "env.kwargs=3", "+env.kwargs.x=${nothing}", "hydra.run=3", "algo=", "algo=[ppo,a2c]", "env.id=",
+    "seed=" + "9" * 5000, "seed=" + "[" * 400, "env.kwargs=" + "{a:" * 60 + "1" + "}" * 60, "x" * 10_000, "algo=null",
+]  # fmt: skip
+
+
+def bad_override(draw: random.Random) -> str:
+    """Return a mistake that somebody, or something, might make."""
+    known = known_keys()
+    kind = draw.choice(["typo", "type", "choice", "range", "syntax", "never", "noise"])
+    leaves = list(fields_of(Config(algo=PPO())))
+    if kind == "typo":
+        key = draw.choice(known)
+        place, letter = draw.randrange(len(key)), draw.choice(string.ascii_lowercase)
+        changed = draw.choice([key[:place] + letter + key[place:], key[:place] + key[place + 1 :] or "x"])
+        return f"{changed}=1" if changed not in known else "nothing=1"
+    if kind == "type":
+        types = types_of_keys()
+        key = draw.choice([key for key, name in types.items() if name in WRONG])
+        return f"{key}={draw.choice(WRONG[types[key]])}"
+    if kind == "choice":
+        key = draw.choice([key for key, _, metadata in leaves if metadata.get("choices")])
+        return f"{key}={''.join(draw.choices(string.ascii_letters, k=draw.randint(1, 9)))}"
+    if kind == "range":
+        key, _, metadata = draw.choice([leaf for leaf in leaves if leaf[2].get("ge") or leaf[2].get("gt") == 0])
+        bound = metadata["gt"] if metadata["gt"] is not None else metadata["ge"] - 1
+        value = f"[{int(bound)}]" if "sizes" in key else str(bound)
+        return f"{key}={value}"
+    if kind == "syntax":
+        return f"{draw.choice(known)}={''.join(draw.choices(SYNTAX, k=draw.randint(1, 8)))}"
+    if kind == "never":
+        return draw.choice(NEVER)
+    return "".join(draw.choices(string.printable, k=draw.randint(1, 30)))
+
+
+def types_of_keys() -> dict[str, str]:
+    """Return the declared type of each key."""
+    from rlexp.explain import _type_name
+
+    return {key: str(_type_name(key)) for key, _, _ in fields_of(Config(algo=PPO()))}
+
+
+def outcome(override: str) -> str | Config:
+    """Return the line that refuses an override, or the config that it makes, by the functions of the command."""
+    register()
+    words = override.split(" ") if override.startswith("env=gym ") else [override]
+    try:
+        check_arguments(words)
+        words = prepared(words)
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            composed = compose("config", overrides=words)
+        config = resolve(composed)
+        for key in surplus_keys(config, composed):
+            raise ConfigError(unknown_key(key))
+        check_environment(config)
+    except ConfigError as error:
+        return str(error)
+    except (HydraException, OmegaConfBaseException) as error:
+        return explain(error)
+    return config
+
+
+@pytest.mark.parametrize("count", [20, pytest.param(500, marks=pytest.mark.torture)])
+def test_generated_overrides_are_refused_in_one_line_or_change_nothing(count, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    draw, default = random.Random(count), outcome("seed=42")
+    assert isinstance(default, Config)
+    wrong = []
+    for override in list(dict.fromkeys(bad_override(draw) for _ in range(4 * count)))[:count]:
+        with soon():
+            result = outcome(override)
+        if isinstance(result, Config):
+            if result != default:
+                wrong.append(f"{override!r} was accepted")
+        elif "\n" in result or not result:
+            wrong.append(f"{override!r} was answered by {result!r}")
+    assert not wrong, "\n".join(wrong)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("count", [2, pytest.param(50, marks=pytest.mark.torture)])
+def test_the_command_refuses_generated_overrides_in_one_line(count, tmp_path):
+    draw = random.Random(-count)
+    for number in range(count):
+        override = bad_override(draw).replace("\0", "")
+        run = start(override, cwd=tmp_path / str(number))
+        code = run.wait(SECONDS)
+        if override.startswith("-"):
+            continue  # an option, which Hydra itself answers
+        lines = run.stderr.splitlines()
+        assert code == 1, override
+        assert len(lines) == 1, (override, lines)
+        assert lines[0].startswith("error: "), override
+        assert not list(run.cwd.iterdir()), override
+    assert {path.name.partition(".")[0] for path in tmp_path.iterdir()} == {str(number) for number in range(count)}
+
+
+# Checkpoints
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory) -> bytes:
+    return (filmed_run(tmp_path_factory) / "RUN" / "checkpoints" / "last.ckpt").read_bytes()
+
+
+def flipped(content: bytes, draw: random.Random) -> bytes:
+    damaged = bytearray(content)
+    for _ in range(draw.choice([1, 1, 2, 8, 64])):
+        damaged[draw.randrange(len(damaged))] ^= 1 << draw.randrange(8)
+    return bytes(damaged)
+
+
+def cut(content: bytes, draw: random.Random) -> bytes:
+    return content[: draw.randrange(len(content))]
+
+
+def moved(content: bytes, draw: random.Random) -> bytes:
+    """Two pieces of equal length change places."""
+    size = draw.choice([1, 16, 256, 4096])
+    one, other = sorted(draw.randrange(len(content) - size) for _ in range(2))
+    first, second = content[one : one + size], content[other : other + size]
+    damaged = bytearray(content)
+    damaged[other : other + size], damaged[one : one + size] = first, second
+    return bytes(damaged)
+
+
+def blanked(content: bytes, draw: random.Random) -> bytes:
+    size, place = draw.choice([1, 512, 4096]), draw.randrange(len(content))
+    return content[:place] + bytes(len(content[place : place + size])) + content[place + size :]
+
+
+def grown(content: bytes, draw: random.Random) -> bytes:
+    place = draw.choice([0, len(content), draw.randrange(len(content))])
+    return content[:place] + draw.randbytes(draw.choice([1, 100, 5000])) + content[place:]
+
+
+def swapped(content: bytes, draw: random.Random) -> bytes:
+    """Two records change places, each of them whole."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        named = {name: archive.read(name) for name in archive.namelist()}
+    one, other = draw.sample(sorted(named), 2)
+    named[one], named[other] = named[other], named[one]
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in named.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+DAMAGES = [flipped, cut, moved, blanked, grown, swapped]
+
+
+def same(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor):
+        return isinstance(other, torch.Tensor) and torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(same(*pair) for pair in zip(one, other, strict=True))
+    return bool(one == other)
+
+
+def load_damaged(path: Path, whole: dict[str, Any]) -> str:
+    """Return what is wrong with how a damaged checkpoint is treated; nothing if it is refused or equal to the whole."""
+    try:
+        with soon():
+            _, _, state = load_policy(path)
+    except ConfigError as error:
+        line = str(error)
+        return "" if line.isprintable() and line.startswith(f"checkpoint={path}") else f"answered by {line!r}"
+    return "" if same(state, whole) else "accepted"
+
+
+@pytest.mark.parametrize("count", [60, pytest.param(200, marks=pytest.mark.torture)])
+def test_damaged_checkpoints_are_refused_in_one_line_or_equal(count, good, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    draw, path = random.Random(count), tmp_path / "a.ckpt"
+    path.write_bytes(good)
+    whole = load_policy(path)[2]
+    wrong = []
+    for number in range(count):
+        damage = DAMAGES[number % len(DAMAGES)]
+        path.write_bytes(damage(good, draw))
+        if complaint := load_damaged(path, whole):
+            wrong.append(f"{damage.__name__} {number}: {complaint}")
+    assert not wrong, "\n".join(wrong)
+    assert [file.name for file in tmp_path.iterdir()] == ["a.ckpt"]
+
+
+@pytest.mark.parametrize("count", [60, pytest.param(400, marks=pytest.mark.torture)])
+def test_forged_checkpoints_end_in_one_line_or_load(count, good, tmp_path, monkeypatch):
+    """The checksum is made right again after the damage: what is read then may differ, but does no harm."""
+    monkeypatch.chdir(tmp_path)
+    draw, path = random.Random(-count), tmp_path / "a.ckpt"
+    bare = good[: -64 - 2] + bytes(2)
+    for number in range(count):
+        damage = DAMAGES[number % len(DAMAGES)]
+        sealed(path, damage(bare, draw))
+        try:
+            with soon():
+                load_policy(path)
+        except ConfigError as error:
+            assert str(error).isprintable(), damage.__name__
+    assert [file.name for file in tmp_path.iterdir()] == ["a.ckpt"]
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("count", [10])
+def test_the_command_refuses_damaged_checkpoints_in_one_line(count, good, tmp_path):
+    draw = random.Random(count)
+    for _ in range(count):
+        (tmp_path / "a.ckpt").write_bytes(cut(good, draw))
+        assert "a.ckpt" in error_line(command("checkpoint=a.ckpt", cwd=tmp_path, module="rlexp.evaluate"))
+        assert [file.name for file in tmp_path.iterdir()] == ["a.ckpt"]
