@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -68,6 +69,7 @@ SPEED: dict[str, list[str]] = {
 def run(name: str, overrides: list[str]) -> Path:
     """Run one experiment to its end; return its directory."""
     folder = OUTPUTS / name.replace(",", "").replace(" ", "-")
+    shutil.rmtree(folder, ignore_errors=True)
     start = [sys.executable, "-m"]
     if "torchrun" in overrides:
         start += ["torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m"]

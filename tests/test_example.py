@@ -35,9 +35,17 @@ def scalars(folder: Path) -> dict[str, dict[int, float]]:
         (1, {}),
         (2, {"seed": 7}),
         # Steps so large that ratios, values and gradients are clipped, and minibatches that differ in size.
-        (1, {"algo.learning_rate": 0.003, "algo.clip_coef": 0.1, "algo.per_rank_batch_size": 100}),
+        pytest.param(
+            1,
+            {"algo.learning_rate": 0.003, "algo.clip_coef": 0.1, "algo.per_rank_batch_size": 100},
+            marks=pytest.mark.slow,
+        ),
         # Episodes end by their time limit alone, after 200 steps.
-        (2, {"env.id": "MountainCar-v0", "algo.anneal_lr": False, "algo.clip_vloss": False}),
+        pytest.param(
+            2,
+            {"env.id": "MountainCar-v0", "algo.anneal_lr": False, "algo.clip_vloss": False},
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["one_rank", "two_ranks", "clipped", "truncated"],
 )

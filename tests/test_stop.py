@@ -68,7 +68,10 @@ def test_an_exception_in_an_environment_fails_the_run_and_closes_its_film(tmp_pa
     assert all(frame.max() > 100 for frame in frames)
 
 
-@pytest.mark.parametrize(("signum", "code", "every"), [(signal.SIGINT, 130, 0), (signal.SIGTERM, 143, 64)])
+@pytest.mark.parametrize(
+    ("signum", "code", "every"),
+    [pytest.param(signal.SIGINT, 130, 0, marks=pytest.mark.slow), (signal.SIGTERM, 143, 64)],
+)
 def test_a_signal_interrupts_the_run_leaves_no_process_and_closes_its_film(signum, code, every, tmp_path):
     run_dir = tmp_path / "RUN"
     overrides = ("env=pendulum", "env.max_episode_steps=1000000", "capture_video=true", f"checkpoint.every={every}")

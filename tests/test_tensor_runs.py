@@ -23,6 +23,7 @@ def test_a_run_leaves_what_every_run_leaves_and_its_test_film_is_gymnasiums(tmp_
     assert not [path for path in only(run_dir, "tensorboard").iterdir() if path.stat().st_size == 0]
 
 
+@pytest.mark.slow
 def test_a_seed_gives_the_same_run_with_two_ranks_that_share_data(tmp_path):
     overrides = (
         "env=pendulum", "env.action_bounds=tanh", "env.normalize_observations=true", "env.normalize_rewards=true",

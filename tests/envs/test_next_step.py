@@ -313,6 +313,7 @@ def test_the_command_trains_on_a_native_environment_and_films_the_test_episode(t
         assert row["Rewards/rew_avg"] == row["Game/ep_len_avg"]  # CartPole pays 1 a step
 
 
+@pytest.mark.slow
 def test_the_command_trains_on_a_pool_with_a_player_and_two_trainers(tmp_path):
     train(*TINY, POOL, "topology=decoupled", "fabric.devices=3", "eval.episodes=1", "hydra.run.dir=RUN", cwd=tmp_path)
     values = summary(tmp_path / "RUN")
