@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+import warnings
 
 import numpy as np
 import torch
@@ -72,6 +73,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
     torch.set_num_threads(1)
+    warnings.filterwarnings("ignore", category=UserWarning, module="gymnasium")  # of bounds in double precision
     print(described(), "\n")
     speeds: dict[tuple[str, str], list[float]] = {each: [] for each in ALONE}
     for _ in range(rounds):
