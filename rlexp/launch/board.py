@@ -1,7 +1,8 @@
 """Memory that the forked ranks of one machine share: a faster way to each other than a socket.
 
-gloo takes most of a millisecond for the gradient of a small network, as long as a compiled optimizer step; here it is
-a copy and a semaphore, some ten microseconds. Ranks on other machines, on GPUs or started by torchrun have no board.
+gloo takes most of a millisecond for the gradient of a small network, more than a compiled optimizer step; here it is a
+copy and a semaphore, some twenty microseconds (benchmarks/gather.py). Ranks on other machines, on GPUs or started by
+torchrun have no board.
 """
 
 from __future__ import annotations
