@@ -7,6 +7,26 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.cases import Case
+
+
+def settings(case: Case, seed: int, activation: Any) -> dict[str, Any]:
+    """Return a case's settings as Stable-Baselines3 and SBX both name them."""
+    return {
+        "learning_rate": (lambda left: case.learning_rate * left) if case.anneal_lr else case.learning_rate,
+        "n_steps": case.num_steps,
+        "batch_size": case.batch_size,
+        "n_epochs": case.epochs,
+        "gamma": case.gamma,
+        "gae_lambda": case.gae_lambda,
+        "clip_range": case.clip_coef,
+        "ent_coef": case.ent_coef,
+        "vf_coef": case.vf_coef,
+        "max_grad_norm": case.max_grad_norm,
+        "policy_kwargs": {"net_arch": {"pi": [64, 64], "vf": [64, 64]}, "activation_fn": activation},
+        "seed": seed,
+    }
+
 
 class Timed:
     """For a PPO of Stable-Baselines3's make: notes of every update the seconds of its parts.

@@ -18,7 +18,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import configure
 
 from benchmarks.cases import CASES, Case
-from benchmarks.peer import Timed, tell
+from benchmarks.peer import Timed, settings, tell
 
 
 class TimedPPO(Timed, PPO):
@@ -30,19 +30,8 @@ def build(case: Case, seed: int, folder: Path) -> TimedPPO:
     model = TimedPPO(
         "MlpPolicy",
         make_vec_env(case.env_id, n_envs=case.num_envs, seed=seed),
-        learning_rate=(lambda left: case.learning_rate * left) if case.anneal_lr else case.learning_rate,
-        n_steps=case.num_steps,
-        batch_size=case.batch_size,
-        n_epochs=case.epochs,
-        gamma=case.gamma,
-        gae_lambda=case.gae_lambda,
-        clip_range=case.clip_coef,
+        **settings(case, seed, torch.nn.Tanh),
         clip_range_vf=case.clip_coef if case.clip_vloss else None,
-        ent_coef=case.ent_coef,
-        vf_coef=case.vf_coef,
-        max_grad_norm=case.max_grad_norm,
-        policy_kwargs={"net_arch": {"pi": [64, 64], "vf": [64, 64]}, "activation_fn": torch.nn.Tanh},
-        seed=seed,
         device="cpu",
     )
     model.set_logger(configure(str(folder), ["csv", "tensorboard"]))
