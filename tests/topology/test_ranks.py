@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from rlexp.compiled import compiler_found
 from rlexp.envs import check_environment
 from rlexp.launch import Rank
 from rlexp.models import build_policy
@@ -310,3 +311,15 @@ def test_a_run_leaves_the_environment_variables_as_they_were(tmp_path):
     launched(tmp_path / "run", *COUPLED, updates=1)
     assert dict(os.environ) == before
     assert policy_of(tmp_path / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not compiler_found(), reason="no C++ compiler")
+def test_compiled_ranks_learn_what_eager_ones_do(tmp_path):
+    eager, compiled = (
+        noted(tmp_path / word, "fabric.devices=2", f"compile={word}", "algo.per_rank_batch_size=16", updates=2)
+        for word in ("false", "true")
+    )
+    equal_on_all(compiled, "learned")
+    for one, other in zip(eager[0]["learned"][:1], compiled[0]["learned"][:1], strict=True):
+        torch.testing.assert_close(other, one, atol=1e-4, rtol=1e-4)
