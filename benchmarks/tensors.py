@@ -20,9 +20,9 @@ from pathlib import Path
 
 from benchmarks.cases import CASES
 from benchmarks.machine import described
-from benchmarks.timed import run_sb3
+from benchmarks.runs import run_peer
+from benchmarks.store import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 NUM_ENVS = {"cpu": (64, 1024, 4096), "cuda": (4096, 16_384)}
 NUM_STEPS, MINIBATCHES = 128, 4
 WARM_UP = 3
@@ -85,7 +85,10 @@ def peer() -> float:
     """Return the steps per second of Stable-Baselines3 on CartPole, 4 x 128, logging included."""
     case = CASES["cartpole"]
     with tempfile.TemporaryDirectory(prefix="rlexp-tensors-") as folder:
-        return run_sb3(case, case.whole(PEER_STEPS), 1, Path(folder), tree=ROOT).steps_per_second
+        run = run_peer(
+            "benchmarks.peer_sb3", case, sys.executable, case.whole(PEER_STEPS), 1, Path(folder), Path(folder)
+        )
+        return run.steps_per_second
 
 
 def parse() -> argparse.Namespace:

@@ -1,10 +1,12 @@
 """The reckoning of the benchmarks; what they measure are real runs of `make bench`."""
 
+import importlib
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import benchmarks
 from benchmarks.cases import CASES, VARIANTS
 from benchmarks.memory import steps_so_far
 from benchmarks.page import compose
@@ -99,3 +101,15 @@ def test_a_refused_config_is_told_from_a_failure(tmp_path: Path) -> None:
     with pytest.raises(Failed) as failed:
         watch(["-c", "raise ValueError('bug')"], root, tmp_path)
     assert failed.value.refusal is None
+
+
+SCRIPTS = sorted(path.stem for path in Path(benchmarks.__file__).parent.glob("[!_]*.py"))
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_script_can_be_imported(script: str) -> None:
+    try:
+        importlib.import_module(f"benchmarks.{script}")
+    except ModuleNotFoundError as error:
+        if error.name not in ("stable_baselines3", "sbx", "jax", "flax", "optax"):
+            raise
