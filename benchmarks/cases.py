@@ -148,18 +148,22 @@ class Variant:
         return f"the package {self.needs} is not installed"
 
 
+OVERLAP = ("topology=decoupled", "fabric.devices=2", "topology.overlap=true")
 VARIANTS = {
     variant.name: variant
     for variant in (
         Variant("eager", ("compile=false",)),
         Variant("compiled", ("compile=true",)),
-        Variant("overlap", ("compile=true", "topology=decoupled", "fabric.devices=2", "topology.overlap=true")),
-        Variant(
-            "envpool",
-            ("compile=true", "env.backend=envpool"),
-            tolerance=0.02,  # it resets on the next step, and the rows of its resets reach no minibatch
-            needs="envpool",
-            only=("lunarlander",),
+        Variant("overlap", ("compile=true", *OVERLAP)),
+        *(
+            Variant(
+                name,
+                ("compile=true", "env.backend=envpool", *topology),
+                tolerance=0.02,  # it resets on the next step, and the rows of its resets reach no minibatch
+                needs="envpool",
+                only=("lunarlander",),
+            )
+            for name, topology in (("envpool", ()), ("envpool-overlap", OVERLAP))
         ),
         Variant(
             "tensors",

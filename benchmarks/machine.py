@@ -8,7 +8,7 @@ import platform
 import subprocess
 from pathlib import Path
 
-from rlexp.logger import versions
+from rlexp.summary import versions
 
 
 def processor() -> str:

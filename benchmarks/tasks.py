@@ -78,7 +78,10 @@ TASKS = {
             learning_rate=1e-3,
             ent_coef=0.0,
             linear=True,
-            preset=("experiment=cartpole", "compile=false"),
+            preset=(
+                *("experiment=cartpole", "env.num_envs=16", "algo.learning_rate=2e-3"),
+                *("compile=false", "env.vectorization=vector"),
+            ),
         ),
         Task(
             "lunarlander",

@@ -1,22 +1,26 @@
 """Speed of environments of tensors: steps per second of the user's own command, logging included, over num_envs.
 
 usage: python -m benchmarks.tensors [--num-envs N ...] [--device cpu|cuda] [--eager] [--threads N] [--updates N]
-                                    [--peer]
+                                    [--peer] [--solve]
 
 CartPole-v1, 128 steps an update, 4 minibatches, 4 epochs. Each measurement is a process of its own; the first updates,
 in which code is compiled, are told apart. With a CUDA device both kinds are measured. With --peer Stable-Baselines3
-runs `benchmarks.cases`' CartPole (4 x 128) before each, as the unit of a ratio.
+runs `benchmarks.cases`' CartPole (4 x 128) before each, as the unit of a ratio. With --solve each number of environments
+also trains from the command until 10 greedy episodes reach a mean return of 475, evaluated after every fifth update.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import json
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.cases import CASES
 from benchmarks.machine import described
@@ -25,6 +29,7 @@ from benchmarks.store import ROOT
 
 NUM_ENVS = {"cpu": (64, 1024, 4096), "cuda": (4096, 16_384)}
 NUM_STEPS, MINIBATCHES = 128, 4
+SOLVE_STEPS, SOLVE_RATE, SOLVE_UPDATES, SOLVED = 32, 2.5e-3, 200, 475
 WARM_UP = 3
 PEER_STEPS = 51_200
 
@@ -40,31 +45,49 @@ class Speed:
     warm_up: float
 
 
-def measure(num_envs: int, device: str, updates: int, compiled: bool, threads: str) -> Speed:
-    """Run the command and read its metrics.csv.
+def run(num_envs: int, num_steps: int, arguments: argparse.Namespace, device: str, folder: str, **further: Any) -> None:
+    """Run the command with 4 minibatches, 4 epochs, and `further` settings, a point in a key written as two underscores.
 
     Raises:
         subprocess.CalledProcessError: it failed.
     """
+    words = {
+        "env": "cartpole",
+        "env.backend": "torch",
+        "env.num_envs": num_envs,
+        "algo.num_steps": num_steps,
+        "algo.per_rank_batch_size": num_envs * num_steps // MINIBATCHES,
+        "algo.update_epochs": 4,
+        "accelerator": device,
+        "compile": not arguments.eager,
+        "fabric.threads_per_rank": arguments.threads,
+        "checkpoint.every": 0,
+        "hydra.run.dir": folder,
+        **{key.replace("__", "."): value for key, value in further.items()},
+    }
+    command = [sys.executable, "-m", "rlexp.main", *(f"{key}={value}" for key, value in words.items())]
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+
+
+def solve(num_envs: int, device: str, arguments: argparse.Namespace) -> str:
+    """Return the seconds from the command to its end, solved or not, the environment steps and the mean return."""
+    per_update = num_envs * SOLVE_STEPS
+    with tempfile.TemporaryDirectory(prefix="rlexp-tensors-") as folder:
+        begin = time.perf_counter()
+        evaluation = {"eval__every": 5 * per_update, "eval__episodes": 10, "eval__stop_at": SOLVED}
+        learning = {"algo__learning_rate": SOLVE_RATE, "total_timesteps": SOLVE_UPDATES * per_update}
+        run(num_envs, SOLVE_STEPS, arguments, device, folder, **evaluation, **learning)
+        seconds = time.perf_counter() - begin
+        summary = json.loads((Path(folder) / "summary.json").read_text())
+    return f"{seconds:.1f} s, {summary['env_steps']:,} steps, {summary['objective']:.0f}"
+
+
+def measure(num_envs: int, device: str, updates: int, arguments: argparse.Namespace) -> Speed:
+    """Run the command and read its metrics.csv."""
     per_update = num_envs * NUM_STEPS
     with tempfile.TemporaryDirectory(prefix="rlexp-tensors-") as folder:
-        words = {
-            "env": "cartpole",
-            "env.backend": "torch",
-            "env.num_envs": num_envs,
-            "algo.num_steps": NUM_STEPS,
-            "algo.per_rank_batch_size": per_update // MINIBATCHES,
-            "algo.update_epochs": 4,
-            "accelerator": device,
-            "compile": compiled,
-            "fabric.threads_per_rank": threads,
-            "total_timesteps": (WARM_UP + updates) * per_update,
-            "checkpoint.every": 0,
-            "eval.episodes": 0,
-            "hydra.run.dir": folder,
-        }
-        command = [sys.executable, "-m", "rlexp.main", *(f"{key}={value}" for key, value in words.items())]
-        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        steps = (WARM_UP + updates) * per_update
+        run(num_envs, NUM_STEPS, arguments, device, folder, total_timesteps=steps, eval__episodes=0)
         with (Path(folder) / "metrics.csv").open(newline="") as file:
             rows = [{key: float(value or "nan") for key, value in row.items()} for row in csv.DictReader(file)]
     whole = [per_update / row["Time/step_per_second"] for row in rows]
@@ -98,6 +121,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--eager", action="store_true", help="without compile=true")
     parser.add_argument("--threads", default="auto", help="fabric.threads_per_rank (default auto)")
     parser.add_argument("--updates", type=int, help="updates measured (default: 100 of 64 environments, 10 of more)")
+    parser.add_argument("--solve", action="store_true", help="train until CartPole is solved, too")
     parser.add_argument("--peer", action="store_true", help="measure Stable-Baselines3 too (make bench installs it)")
     return parser.parse_args()
 
@@ -108,16 +132,19 @@ def main() -> None:
     arguments = parse()
     there = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     print(described())
-    print("\n| device | num_envs | steps/s | collect | update | logging | warm-up | ratio to Stable-Baselines3 |")
-    print("|---|---|---|---|---|---|---|---|", flush=True)
+    print(
+        "\n| device | num_envs | steps/s | collect | update | logging | warm-up | ratio to Stable-Baselines3 | solved after |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|", flush=True)
     for device in [arguments.device] if arguments.device else there:
         for num_envs in arguments.num_envs or NUM_ENVS[device]:
             updates = arguments.updates or (100 if num_envs <= 64 else 10)
             unit = peer() if arguments.peer else None
-            one = measure(num_envs, device, updates, not arguments.eager, arguments.threads)
+            one = measure(num_envs, device, updates, arguments)
             cells = [device, f"{num_envs:,}", f"{one.steps_per_second:,.0f}"]
             cells += [f"{1000 * value:.1f} ms" for value in (one.collect, one.update, one.logging)]
             cells += [f"{one.warm_up:.1f} s", f"{one.steps_per_second / unit:.1f} ({unit:,.0f})" if unit else "-"]
+            cells.append(solve(num_envs, device, arguments) if arguments.solve else "-")
             print(f"| {' | '.join(cells)} |", flush=True)
 
 

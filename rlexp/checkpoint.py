@@ -11,6 +11,7 @@ import hashlib
 import io
 import os
 import pickle
+import shutil
 import struct
 import sys
 import zipfile
@@ -67,6 +68,25 @@ def save(path: Path, state: dict[str, Any], before: Path | None = None) -> None:
             raise
         if before is not None and path.exists():
             path.replace(before)
+        temporary.replace(path)
+        _sync(path.parent)
+
+
+def copy(source: Path, path: Path) -> None:
+    """Copy a checkpoint to another place, whole or not at all.
+
+    Raises:
+        Fault: it cannot be written; what was there before is still there.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    with writing(path):
+        try:
+            shutil.copyfile(source, temporary)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
         temporary.replace(path)
         _sync(path.parent)
 
@@ -175,5 +195,12 @@ def run_directory(path: Path) -> Path:
 
 
 def checkpoint_due(config: Config, updates: int) -> bool:
-    """Return whether a checkpoint is written after this many updates: the last one, or one that passes `every`."""
-    return updates == config.updates or passes(config.checkpoint.every, config.steps_per_update, updates)
+    """Return whether a checkpoint is written after this many updates.
+
+    It is after the last one, after one that passes `checkpoint.every`, and after every evaluation, so that the weights
+    of the best one are there.
+    """
+    size = config.steps_per_update
+    return updates == config.updates or any(
+        passes(every, size, updates) for every in (config.checkpoint.every, config.eval.every)
+    )

@@ -19,8 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlexp.config import EVAL_SEED_START, Config
+from rlexp.config import Config
 from rlexp.faults import Fault
+from rlexp.rules import EVAL_SEED_START
 from rlexp.settings import ConfigError, check, setting
 from rlexp.trust import check_links
 
@@ -42,11 +43,16 @@ class EvalResult:
     lengths: list[int] = field(default_factory=list)
     video: Path | None = None
 
+    @property
+    def mean_return(self) -> float:
+        """The mean of the returns."""
+        return statistics.fmean(self.returns)
+
     def as_dict(self) -> dict[str, Any]:
         """Return what summary.json holds; the deviation is that of the population."""
         return {
             "episodes": len(self.returns),
-            "mean_return": statistics.fmean(self.returns),
+            "mean_return": self.mean_return,
             "std_return": statistics.pstdev(self.returns),
             "mean_length": statistics.fmean(self.lengths),
             "returns": self.returns,
@@ -235,7 +241,7 @@ def main(options: Options) -> dict[str, Any]:
         **result.as_dict(),
         "video": None if result.video is None else str(result.video),
     }
-    from rlexp.logger import write_json
+    from rlexp.summary import write_json
 
     write_json(path.with_name(f"{path.stem}.eval.json"), values)
     return values

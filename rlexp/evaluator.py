@@ -35,9 +35,8 @@ class Evaluator:
         config, begin = self._rank.config, time.perf_counter()
         with self._rank.watch():
             result = evaluate(config, policy, config.eval.episodes, seed=config.seed)
-        mean = result.as_dict()["mean_return"]
-        self._recorder.test(mean, None)
+        mean = result.mean_return
+        self._recorder.test(result)
         self._recorder.leave_out(time.perf_counter() - begin)
-        self._recorder.evaluation = (self._recorder.updates, result)
         log.info("evaluation after %d steps: mean return %.2f", self._recorder.env_steps, mean)
         return config.eval.stop_at is not None and mean >= config.eval.stop_at

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from rlexp.display import Display
 from rlexp.evaluate import evaluate
-from rlexp.logger import Recorder, Summary
+from rlexp.logger import Recorder
+from rlexp.summary import Summary
 
 if TYPE_CHECKING:
     from rlexp.launch import Rank
@@ -72,8 +73,8 @@ def _results(rank: Rank, recorder: Recorder, policy: ActorCritic) -> dict[str, o
         with rank.watch():
             result = evaluate(config, policy, config.eval.episodes, seed=config.seed, video_folder=folder)
     assert result is not None
-    values = result.as_dict()
     if not known:
-        recorder.test(values["mean_return"], result.video)
-    log.info("evaluation over %d episodes: mean return %.2f", config.eval.episodes, values["mean_return"])
-    return {"objective": values["mean_return"], "eval": values}
+        recorder.test(result)
+        recorder.keep_best()
+    log.info("evaluation over %d episodes: mean return %.2f", config.eval.episodes, result.mean_return)
+    return {"objective": result.mean_return, "eval": result.as_dict()}

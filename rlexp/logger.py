@@ -1,32 +1,26 @@
-"""What a run leaves behind: summary.json, metrics.csv, TensorBoard, checkpoints and the log."""
+"""What a run leaves behind beside its summary: metrics.csv, TensorBoard, checkpoints and the log."""
 
 from __future__ import annotations
 
 import contextlib
 import csv
-import functools
-import importlib.metadata
-import json
 import logging
 import math
 import os
-import platform
-import subprocess
 import time
 from collections import deque
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlexp.faults import writing
 from rlexp.rewind import cut_events, cut_metrics, set_aside
+from rlexp.summary import commit, versions
 from rlexp.types import Episode, Metrics, UpdateReport
 
 if TYPE_CHECKING:
     from rlexp.config import Config
     from rlexp.display import Display
     from rlexp.evaluate import EvalResult
-    from rlexp.launch import Origin
     from rlexp.models import ActorCritic
 
 METRIC_NAMES = {
@@ -52,93 +46,6 @@ COLUMNS = (
 )
 EPISODES_SHOWN = 100
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-
-
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write JSON to a temporary file and rename it into place; numbers that are not finite become null."""
-
-    def clean(value: Any) -> Any:
-        if isinstance(value, float) and not math.isfinite(value):
-            return None
-        if isinstance(value, Mapping):
-            return {key: clean(item) for key, item in value.items()}
-        if isinstance(value, list | tuple):
-            return [clean(item) for item in value]
-        return value
-
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.unlink(missing_ok=True)
-        with temporary.open("x") as file:  # x: follows no link
-            file.write(json.dumps(clean(values), indent=2) + "\n")
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that decide a result."""
-    names = ("rlexp", "torch", "lightning", "gymnasium", "hydra-core", "numpy")
-    found = {"python": platform.python_version()}
-    for name in names:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
-
-
-@functools.cache
-def commit() -> str | None:
-    """Return the git commit that this code lies in; None if it lies in none, or there is no git."""
-    folder = Path(__file__).parent
-    try:
-        words = ["git", "-C", str(folder), "rev-parse", "HEAD"]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip() or None
-
-
-class Summary:
-    """summary.json: the state of a run and what came of it."""
-
-    def __init__(self, run_dir: Path) -> None:
-        self._path = run_dir / "summary.json"
-
-    def start(self, world_size: int, origin: Origin | None = None) -> None:
-        """Write the state `running` and empty results; of a run that goes on, how far it had come."""
-        values: dict[str, Any] = {
-            "state": "running",
-            "error": None,
-            "world_size": world_size,
-            "env_steps": 0,
-            "updates": 0,
-            "wall_seconds": 0.0,
-            "steps_per_second": None,
-            "objective": None,
-            "eval": None,
-            "versions": versions(),
-        }
-        if origin is not None:
-            former = self.read()
-            here = {"updates": origin.updates, "env_steps": origin.env_steps}
-            # a run that was killed could not say how long it ran; its checkpoint says at least how long it learned
-            seconds = max(float(former.get("wall_seconds") or 0.0), origin.seconds)
-            values |= here | {"wall_seconds": seconds, "resumes": [*former.get("resumes", []), here]}
-        write_json(self._path, values)
-
-    def change(self, **values: Any) -> None:
-        """Change some of the values."""
-        write_json(self._path, {**self.read(), **values})
-
-    def read(self) -> dict[str, Any]:
-        """Return the values; empty if there are none yet."""
-        if not self._path.is_file():
-            return {}
-        values: dict[str, Any] = json.loads(self._path.read_text())
-        return values
 
 
 class _LogFile(logging.FileHandler):
@@ -186,11 +93,12 @@ class Recorder:
         self, config: Config, run_dir: Path | None, display: Display | None, start: dict[str, Any] | None = None
     ) -> None:
         self._config, self._run_dir, self.display = config, run_dir, display
-        start = start or {"updates": 0, "seconds": 0.0, "recent": [], "best": -math.inf}
+        start = start or {"updates": 0, "seconds": 0.0, "recent": []}
         self.updates: int = start["updates"]
         self.env_steps = self.updates * config.steps_per_update
         self._recent: deque[Episode] = deque((Episode(*item) for item in start["recent"]), maxlen=EPISODES_SHOWN)
-        self._best: float = start["best"]
+        self._best_by = "evaluation" if config.eval.every else "training"
+        self._best: float = start["best"] if start.get("best_by") == self._best_by else -math.inf
         self._last = time.perf_counter()
         self._begin: float = self._last - start["seconds"]
         self._saved = self.env_steps if self.updates else None
@@ -217,7 +125,8 @@ class Recorder:
     def state(self) -> dict[str, Any]:
         """Return what a run that goes on must know: updates, wall time, the last episodes, the best mean return."""
         recent = [[episode.episode_return, episode.length] for episode in self._recent]
-        return {"updates": self.updates, "seconds": self.seconds, "recent": recent, "best": self._best}
+        best = {"best": self._best, "best_by": self._best_by}
+        return {"updates": self.updates, "seconds": self.seconds, "recent": recent, **best}
 
     @property
     def seconds(self) -> float:
@@ -267,7 +176,9 @@ class Recorder:
         return values | {name: getattr(metrics, field) for field, name in METRIC_NAMES.items()}
 
     def checkpoint(self, policy: ActorCritic, learner: dict[str, Any], ranks: list[dict[str, Any]]) -> None:
-        """Write last.ckpt, and best.ckpt where the mean return of the last 100 episodes is the best so far.
+        """Write last.ckpt, and best.ckpt where these weights are the best so far.
+
+        With `eval.every` that is by the mean return of an evaluation, else of the last 100 training episodes.
 
         Args:
             policy: the weights and statistics after the last update recorded.
@@ -284,9 +195,7 @@ class Recorder:
             os.fsync(self._file.fileno())
         with writing(self._run_dir / "tensorboard"):
             self._board.flush()
-        mean_return = self.mean_return() if self._recent else -math.inf
-        best = mean_return >= self._best
-        self._best = max(self._best, mean_return)
+        best = self._are_best()
         state = {
             "algo": algorithm_name(self._config),
             "config": plain(self._config),
@@ -305,14 +214,36 @@ class Recorder:
         checkpoint.save_last(folder, state, self._config.checkpoint.keep, self._saved)
         self._saved = self.env_steps
 
-    def test(self, mean_return: float, video: Path | None) -> None:
-        """Record the evaluation after training, and its film."""
+    def _are_best(self) -> bool:
+        """Return whether the weights after the last update are as good as any before, and note how good they are."""
+        if self._best_by == "training":
+            value = self.mean_return() if self._recent else -math.inf
+        elif self.evaluation is not None and self.evaluation[0] == self.updates:
+            value = self.evaluation[1].mean_return
+        else:
+            return False
+        best = value >= self._best
+        self._best = max(self._best, value)
+        return best
+
+    def test(self, result: EvalResult) -> None:
+        """Record an evaluation of the weights after the last update, and its film."""
+        self.evaluation = self.updates, result
         if self._run_dir is None:
             return
         with writing(self._run_dir / "tensorboard"):
-            self._board.scalars(self.env_steps, {"Test/cumulative_reward": mean_return})
-            if video is not None:
-                self._board.video(self.env_steps, video)
+            self._board.scalars(self.env_steps, {"Test/cumulative_reward": result.mean_return})
+            if result.video is not None:
+                self._board.video(self.env_steps, result.video)
+
+    def keep_best(self) -> None:
+        """Make last.ckpt the best one where the evaluation after training says so; it was written before that."""
+        if self._run_dir is None or self._best_by == "training" or not self._are_best():
+            return
+        from rlexp import checkpoint
+
+        folder = self._run_dir / "checkpoints"
+        checkpoint.copy(folder / checkpoint.LAST, folder / checkpoint.BEST)
 
     def close(self) -> None:
         """Close the files and the display."""

@@ -25,14 +25,16 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from rlexp import launch
-from rlexp.config import Config, conf_dir, register, typed, validate
+from rlexp.config import Config, conf_dir, plain, register, typed
 from rlexp.explain import check_arguments, explain, surplus_keys, unknown_key
 from rlexp.faults import Fault, writing
 from rlexp.launch import Interrupted, Job, Origin, RunFailed
-from rlexp.logger import Summary, log_to
+from rlexp.logger import log_to
 from rlexp.report import run_table, sweep_table
-from rlexp.resume import make_last, prepared, resumed
+from rlexp.resume import make_last, marks, prepared, resumed
+from rlexp.rules import validate
 from rlexp.settings import ConfigError
+from rlexp.summary import Summary
 from rlexp.trust import check_links
 
 log = logging.getLogger(__name__)
@@ -86,6 +88,7 @@ def _run(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
     from rlexp.experiment import run_rank
 
     first = os.environ.get("RANK", "0") == "0"  # else one of the ranks that torchrun started; rank 0 speaks for all
+    before = marks(run_dir)
     former = resumed(config, HydraConfig.get().overrides.task, run_dir)
     if former is not None and former.completed:
         if not first:
@@ -101,10 +104,15 @@ def _run(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
         return launch.run(Job(config, spec, run_dir, origin), run_rank)
     check_links(run_dir, run_dir)
     with launch.locked(run_dir):
-        if origin is None:
+        if marks(run_dir) != before:
+            raise RunFailed(f"another run has written checkpoints in {run_dir} meanwhile; give the command again")
+        if former is None:
             _save_composed(composed, run_dir)
         else:
-            make_last(origin, run_dir)
+            make_last(former.origin, run_dir)
+        if former is not None and former.changed:
+            with writing(run_dir / ".hydra"):
+                OmegaConf.save(OmegaConf.create(plain(config)), run_dir / ".hydra" / "config.yaml")
         _announce(config, origin)
         return launch.run(Job(config, spec, run_dir, origin), run_rank)
 

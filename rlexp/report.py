@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from rlexp.logger import Summary
+from rlexp.summary import Summary
 
 
 def _number(value: float | None, digits: int = 1) -> str:

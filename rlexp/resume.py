@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,10 +15,11 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from rlexp.config import Config, algorithm_name, conf_dir, validate
+from rlexp.config import Config, algorithm_name, conf_dir
 from rlexp.launch import Origin
-from rlexp.logger import Summary, versions
+from rlexp.rules import validate
 from rlexp.settings import ConfigError, fields_of
+from rlexp.summary import Summary, versions
 from rlexp.trust import check_ranks, check_sizes, stored_config
 
 FREE = (
@@ -33,10 +33,11 @@ PACKAGES = {"accelerator": "fabric.", "strategy": "fabric.", "experiment": ""}
 
 @dataclass(frozen=True)
 class Resumed:
-    """What a run goes on with; `completed`: nothing is left to do."""
+    """What a run goes on with; `changed`: not with the checkpoint's config; `completed`: nothing is left to do."""
 
     config: Config
     origin: Origin
+    changed: bool
     completed: bool
 
 
@@ -128,7 +129,7 @@ def resumed(wanted: Config, overrides: Sequence[str], run_dir: Path) -> Resumed 
     completed = Summary(run_dir).read().get("state") == "completed" and path.name == checkpoint.LAST
     same = (config.total_timesteps, config.eval) == (stored.total_timesteps, stored.eval)  # eval.stop_at ended it
     over = config.updates <= origin.updates or (config.eval.stop_at is not None and same)
-    return Resumed(config, origin, completed and over)
+    return Resumed(config, origin, config != stored, completed and over)
 
 
 def given_keys(overrides: Sequence[str]) -> Iterator[str]:
@@ -211,6 +212,12 @@ def _replaced(node: Any, path: list[str], value: Any) -> Any:
     return dataclasses.replace(node, **{name: _replaced(getattr(node, name), rest, value) if rest else value})
 
 
+def marks(run_dir: Path) -> list[tuple[str, int]]:
+    """Return names and times of a run's checkpoints, by which it is noticed that another run has written some."""
+    files = (run_dir / "checkpoints").glob("*.ckpt")
+    return sorted((path.name, path.stat().st_mtime_ns) for path in files)
+
+
 def make_last(origin: Origin, run_dir: Path) -> None:
     """Make the checkpoint that a run goes on from its last one, and remove what a killed run left half written."""
     from rlexp import checkpoint
@@ -219,6 +226,4 @@ def make_last(origin: Origin, run_dir: Path) -> None:
     for left in folder.glob("*.tmp"):
         left.unlink()
     if origin.checkpoint.resolve() != (folder / checkpoint.LAST).resolve():
-        temporary = folder / f"{checkpoint.LAST}.tmp"
-        shutil.copyfile(origin.checkpoint, temporary)
-        temporary.replace(folder / checkpoint.LAST)
+        checkpoint.copy(origin.checkpoint, folder / checkpoint.LAST)

@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from rlexp.config import EVAL_SEED_START
 from rlexp.evaluate import evaluation_seeds, main, parse
+from rlexp.rules import EVAL_SEED_START
 from rlexp.settings import ConfigError
 from tests.commands import command, error_line, evaluate, film, filmed_run, summary
 

@@ -6,7 +6,9 @@ import math
 import pytest
 import torch
 
-from rlexp.logger import Recorder, Summary, write_json
+from rlexp.evaluate import EvalResult
+from rlexp.logger import Recorder
+from rlexp.summary import Summary, write_json
 from rlexp.types import Episode, Metrics, UpdateReport
 from tests.commands import metrics
 from tests.helpers import agent
@@ -46,6 +48,27 @@ def test_best_checkpoint_is_of_the_highest_mean_return_so_far(recorded, returns,
     run_dir = recorded(*returns)
     assert torch.load(run_dir / "checkpoints" / "best.ckpt", weights_only=True)["updates"] == best
     assert torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)["updates"] == len(returns)
+
+
+@pytest.mark.parametrize(
+    ("evaluations", "best"), [({1: 5.0, 2: 7.0}, 2), ({1: 7.0, 2: 5.0}, 1), ({1: 5.0, 2: 5.0}, 2), ({2: -1.0}, 2)]
+)
+def test_with_evaluations_best_checkpoint_is_of_the_best_of_them(tmp_path, evaluations, best):
+    """Training returns rise all the time, and the last update is not evaluated."""
+    played = agent("env.num_envs=2", "algo.num_steps=32", "algo.per_rank_batch_size=32", "eval.every=64")
+    recorder = Recorder(played.config, tmp_path, None)
+    for number in (1, 2, 3):
+        recorder.update(UpdateReport(number, METRICS, [Episode(100.0 * number, 10)], 0.1, 0.1))
+        if number in evaluations:
+            recorder.test(EvalResult([evaluations[number]], [10]))
+        recorder.checkpoint(played.policy, {}, [])
+    best_file = tmp_path / "checkpoints" / "best.ckpt"
+    assert torch.load(best_file, weights_only=True)["updates"] == best
+    recorder.test(EvalResult([6.0], [10]))
+    recorder.keep_best()
+    assert torch.load(best_file, weights_only=True)["updates"] == (best if 7.0 in evaluations.values() else 3)
+    recorder.close()
+    played.envs.close()
 
 
 def test_a_run_into_a_used_directory_leaves_no_checkpoint_and_no_row_of_the_run_before(recorded):

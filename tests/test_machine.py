@@ -10,6 +10,7 @@ import signal
 import pytest
 import torch
 
+import rlexp.envs
 from rlexp.checkpoint import load, save
 from rlexp.faults import Fault
 from rlexp.launch import RunFailed, locked
@@ -150,6 +151,28 @@ def test_a_second_run_in_a_directory_is_refused_and_the_first_goes_on(tmp_path):
     assert first.wait(5) == -signal.SIGKILL
     code, third = done(f"hydra.run.dir={run_dir}", cwd=tmp_path / "third")  # the kernel has released the lock
     assert code == 0, third.stderr
+
+
+@pytest.mark.parametrize("words", [(), ("resume=auto",)])
+def test_a_run_that_another_one_overtook_while_it_was_starting_is_refused(words, tmp_path):
+    """The other run begins and ends between a look at the checkpoints and the lock."""
+    mine = small(f"hydra.run.dir={tmp_path / 'RUN'}", *words)
+
+    def overtake() -> None:
+        check = rlexp.envs.check_environment
+
+        def slow(config):
+            rlexp.envs.check_environment = check
+            code, other = done(*mine, cwd=tmp_path / "other")
+            assert code == 0, other.stderr
+            return check(config)
+
+        rlexp.envs.check_environment = slow
+
+    code, command = done(*mine, cwd=tmp_path / "cwd", before=overtake)
+    line = f"another run has written checkpoints in {tmp_path / 'RUN'} meanwhile; give the command again"
+    assert (code, command.stderr) == (1, f"error: {line}\n")
+    assert summary(tmp_path / "RUN")["state"] == "completed"
 
 
 def test_a_job_of_a_sweep_is_refused_without_a_trace_in_the_other_run(tmp_path):

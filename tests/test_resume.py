@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from rlexp.envs import VectorEnvironment
 from rlexp.learner import Learner
@@ -168,6 +169,7 @@ def test_a_completed_run_is_left_as_it_is(completed, tmp_path):
 
 
 def test_a_completed_run_goes_on_for_more_steps(completed, tmp_path):
+    before = OmegaConf.to_container(OmegaConf.load(completed / ".hydra" / "config.yaml"))
     words = (f"resume={completed}", "total_timesteps=192", "eval.episodes=2", "checkpoint.keep=0", "env=cartpole")
     code, stdout, stderr = again(*words, cwd=tmp_path / "again")
     assert (code, stderr) == (0, "")
@@ -175,6 +177,10 @@ def test_a_completed_run_goes_on_for_more_steps(completed, tmp_path):
     assert [int(row["env_steps"]) for row in metrics(completed)] == list(range(16, 193, 16))
     values = summary(completed)
     assert (values["state"], values["env_steps"], values["eval"]["episodes"]) == ("completed", 192, 2)
+    now = OmegaConf.to_container(OmegaConf.load(completed / ".hydra" / "config.yaml"))
+    assert now == checkpoint(completed)["config"]
+    before["total_timesteps"], before["eval"]["episodes"], before["checkpoint"]["keep"] = 192, 2, 0
+    assert now == before
 
 
 def test_a_run_goes_on_from_an_earlier_checkpoint(completed, tmp_path):

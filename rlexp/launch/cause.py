@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rlexp.faults import Fault
-from rlexp.logger import Summary, log_to
+from rlexp.logger import log_to
+from rlexp.summary import Summary
 
 log = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ from rlexp.launch.cause import LONGEST_TRACE, LOST_PEER, hung, log_size, logged,
 from rlexp.launch.rank import Body, Job, RunFailed, check_devices, enter, patience
 from rlexp.launch.stopping import FINISH, FINISH_SECONDS, Interrupted, held, stoppable
 from rlexp.launch.torchrun import run_as_rank
-from rlexp.logger import Summary
+from rlexp.summary import Summary
 
 if TYPE_CHECKING:
     from rlexp.launch.board import Board

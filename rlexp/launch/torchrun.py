@@ -11,7 +11,7 @@ from typing import Any
 from rlexp.launch.cause import LONGEST_TRACE, LOST_PEER, hung, log_size, logged, one_line, shortened, tell
 from rlexp.launch.rank import Body, Job, Rank, RunFailed, enter
 from rlexp.launch.stopping import Interrupted, stoppable
-from rlexp.logger import Summary
+from rlexp.summary import Summary
 
 REAP_SECONDS = 1.0
 """Time in which torchrun notices that a rank is dead."""

@@ -70,7 +70,7 @@ def run(rank: Rank, recorder: Recorder, start: Start | None = None) -> ActorCrit
                 episodes, signum = exchange(player.episodes, stop_requested(), group)
                 recorder.update(UpdateReport(update + 1, metrics, episodes, collected - begin, done - collected))
                 enough = evaluator.due(update + 1) and _on_all(evaluator.reached(policy), group)
-                if signum or enough or checkpoint_due(config, update + 1):
+                if signum or checkpoint_due(config, update + 1):
                     save()
                 if signum:
                     raise stopped(signum)

@@ -173,8 +173,7 @@ class _PlayerLoop:
 
     def _pauses(self, updates: int) -> bool:
         """Return whether the trainers get nothing more to learn from after so many updates, before a `_pause`."""
-        due = checkpoint_due(self._rank.config, updates) or self._evaluator.due(updates)
-        return bool(stop_requested()) or due
+        return bool(stop_requested()) or checkpoint_due(self._rank.config, updates)
 
     def _pause(self, ahead: Collected | None) -> bool:
         """Evaluate and write a checkpoint, as it is due, while the trainers wait; return whether training is over.
@@ -186,7 +185,7 @@ class _PlayerLoop:
         """
         updates, signum = self._recorder.updates, stop_requested()
         enough = self._evaluator.due(updates) and self._evaluator.reached(self._policy)
-        if signum or enough or checkpoint_due(self._rank.config, updates):
+        if signum or checkpoint_due(self._rank.config, updates):
             self._save(ahead)
         if signum:
             wait_for(send_order(Order.END, signum, self._trainers))

@@ -122,7 +122,7 @@ def outcome(override: str) -> str | Config:
 
 
 @pytest.mark.parametrize("count", [20, pytest.param(500, marks=pytest.mark.torture)])
-def test_generated_overrides_are_refused_in_one_line_or_change_nothing(count, tmp_path, monkeypatch):
+def test_generated_overrides_are_refused_in_one_line_or_change_nothing(count, tell, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     draw, default = random.Random(count), outcome("seed=42")
     assert isinstance(default, Config)
@@ -137,10 +137,13 @@ def test_generated_overrides_are_refused_in_one_line_or_change_nothing(count, tm
             wrong.append(f"{override!r} was answered by {result!r}")
     assert not wrong, "\n".join(wrong)
     assert not list(tmp_path.iterdir())
+    tell(
+        "generated overrides, by the command's functions", f"{count} of {count} refused in one line or changed nothing"
+    )
 
 
 @pytest.mark.parametrize("count", [2, pytest.param(50, marks=pytest.mark.torture)])
-def test_the_command_refuses_generated_overrides_in_one_line(count, tmp_path):
+def test_the_command_refuses_generated_overrides_in_one_line(count, tell, tmp_path):
     draw = random.Random(-count)
     for number in range(count):
         override = bad_override(draw).replace("\0", "")
@@ -154,6 +157,7 @@ def test_the_command_refuses_generated_overrides_in_one_line(count, tmp_path):
         assert lines[0].startswith("error: "), override
         assert not list(run.cwd.iterdir()), override
     assert {path.name.partition(".")[0] for path in tmp_path.iterdir()} == {str(number) for number in range(count)}
+    tell("generated overrides, by the command itself", f"{count} of {count} refused in one line, no file left")
 
 
 # Checkpoints
@@ -233,7 +237,7 @@ def load_damaged(path: Path, whole: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("count", [60, pytest.param(200, marks=pytest.mark.torture)])
-def test_damaged_checkpoints_are_refused_in_one_line_or_equal(count, good, tmp_path, monkeypatch):
+def test_damaged_checkpoints_are_refused_in_one_line_or_equal(count, good, tell, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     draw, path = random.Random(count), tmp_path / "a.ckpt"
     path.write_bytes(good)
@@ -246,10 +250,11 @@ def test_damaged_checkpoints_are_refused_in_one_line_or_equal(count, good, tmp_p
             wrong.append(f"{damage.__name__} {number}: {complaint}")
     assert not wrong, "\n".join(wrong)
     assert [file.name for file in tmp_path.iterdir()] == ["a.ckpt"]
+    tell("damaged checkpoints", f"{count} of {count} refused in one line or equal to the whole one")
 
 
 @pytest.mark.parametrize("count", [60, pytest.param(400, marks=pytest.mark.torture)])
-def test_forged_checkpoints_end_in_one_line_or_load(count, good, tmp_path, monkeypatch):
+def test_forged_checkpoints_end_in_one_line_or_load(count, good, tell, tmp_path, monkeypatch):
     """The checksum is made right again after the damage: what is read then may differ, but does no harm."""
     monkeypatch.chdir(tmp_path)
     draw, path = random.Random(-count), tmp_path / "a.ckpt"
@@ -263,6 +268,7 @@ def test_forged_checkpoints_end_in_one_line_or_load(count, good, tmp_path, monke
         except ConfigError as error:
             assert str(error).isprintable(), damage.__name__
     assert [file.name for file in tmp_path.iterdir()] == ["a.ckpt"]
+    tell("damaged checkpoints with their checksum made right", f"{count} of {count} refused in one line or loaded")
 
 
 @pytest.mark.torture
