@@ -5,8 +5,9 @@ usage: python -m benchmarks.tensors [--num-envs N ...] [--device cpu|cuda] [--ea
 
 CartPole-v1, 128 steps an update, 4 minibatches, 4 epochs. Each measurement is a process of its own; the first updates,
 in which code is compiled, are told apart. With a CUDA device both kinds are measured. With --peer Stable-Baselines3
-runs `benchmarks.cases`' CartPole (4 x 128) before each, as the unit of a ratio. With --solve each number of environments
-also trains from the command until 10 greedy episodes reach a mean return of 475, evaluated after every fifth update.
+runs `benchmarks.cases`' CartPole (4 x 128) before each, as the unit of a ratio. With --solve each number of
+environments also trains, from the command until 10 greedy episodes reach a mean return of 475, evaluated after every
+fifth update of 32 steps.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Speed:
 
 
 def run(num_envs: int, num_steps: int, arguments: argparse.Namespace, device: str, folder: str, **further: Any) -> None:
-    """Run the command with 4 minibatches, 4 epochs, and `further` settings, a point in a key written as two underscores.
+    """Run the command with 4 minibatches, 4 epochs and `further` settings, in whose keys two underscores are a point.
 
     Raises:
         subprocess.CalledProcessError: it failed.
@@ -132,10 +133,8 @@ def main() -> None:
     arguments = parse()
     there = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     print(described())
-    print(
-        "\n| device | num_envs | steps/s | collect | update | logging | warm-up | ratio to Stable-Baselines3 | solved after |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|", flush=True)
+    head = ("device", "num_envs", "steps/s", "collect", "update", "logging", "warm-up", "ratio to Stable-Baselines3")
+    print(f"\n| {' | '.join(head)} | solved after |\n{'|---' * (len(head) + 1)}|", flush=True)
     for device in [arguments.device] if arguments.device else there:
         for num_envs in arguments.num_envs or NUM_ENVS[device]:
             updates = arguments.updates or (100 if num_envs <= 64 else 10)
