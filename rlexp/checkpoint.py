@@ -11,11 +11,11 @@ import hashlib
 import io
 import os
 import pickle
-import shutil
 import struct
 import sys
 import zipfile
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -53,14 +53,23 @@ def save(path: Path, state: dict[str, Any], before: Path | None = None) -> None:
     Raises:
         Fault: it cannot be written; what was there before is still there.
     """
-    temporary = path.with_name(path.name + ".tmp")
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **state}, buffer)
+    write(path, sealed(buffer.getbuffer()), before)
+
+
+def write(path: Path, content: Iterable[bytes | memoryview], before: Path | None = None) -> None:
+    """Write a checkpoint that is bytes already, as `save` does.
+
+    Raises:
+        Fault: it cannot be written; what was there before is still there.
+    """
+    temporary = path.with_name(path.name + ".tmp")
     with writing(path):
         path.parent.mkdir(exist_ok=True)  # but not the run directory, if that was removed
         try:
             with temporary.open("wb") as file:
-                file.writelines(sealed(buffer.getbuffer()))
+                file.writelines(content)
                 file.flush()
                 os.fsync(file.fileno())
         except OSError:
@@ -68,25 +77,6 @@ def save(path: Path, state: dict[str, Any], before: Path | None = None) -> None:
             raise
         if before is not None and path.exists():
             path.replace(before)
-        temporary.replace(path)
-        _sync(path.parent)
-
-
-def copy(source: Path, path: Path) -> None:
-    """Copy a checkpoint to another place, whole or not at all.
-
-    Raises:
-        Fault: it cannot be written; what was there before is still there.
-    """
-    temporary = path.with_name(path.name + ".tmp")
-    with writing(path):
-        try:
-            shutil.copyfile(source, temporary)
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
         temporary.replace(path)
         _sync(path.parent)
 

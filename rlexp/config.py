@@ -87,7 +87,9 @@ class FabricConfig:
 class CheckpointConfig:
     """When checkpoints are written."""
 
-    every: int = setting(100_000, "Environment steps between checkpoints; 0: only at the end.", ge=0)
+    every: int = setting(
+        100_000, "Environment steps between checkpoints; 0: only at the end, and after evaluations.", ge=0
+    )
     keep: int = setting(2, "Earlier checkpoints that stay beside last.ckpt.", ge=0)
 
 
@@ -96,9 +98,13 @@ class EvalConfig:
     """The evaluation after training, and during it."""
 
     episodes: int = setting(10, "Greedy episodes after training, on seeds apart from training's; 0: none.", ge=0)
-    every: int = setting(0, "Environment steps between evaluations during training; 0: only at the end.", ge=0)
+    every: int = setting(0, "Environment steps between evaluations in training; 0: only after it.", ge=0)
     stop_at: float | None = setting(None, "Mean return of an evaluation at which training ends; null: never.")
     max_episode_steps: int = setting(100_000, "Steps after which an evaluation episode is cut.", ge=1)
+
+    def enough(self, mean_return: float | None) -> bool:
+        """Return whether training ends after an evaluation with this mean return; None: there was none."""
+        return self.stop_at is not None and mean_return is not None and mean_return >= self.stop_at
 
 
 @dataclass

@@ -24,9 +24,10 @@ class Evaluator:
         self._rank, self._recorder = rank, recorder
 
     def due(self, updates: int) -> bool:
-        """Return whether an evaluation follows this many updates; the one at the very end is not meant."""
+        """Return whether an evaluation follows this many updates: with `eval.every` also the last ones."""
         config = self._rank.config
-        return updates < config.updates and passes(config.eval.every, config.steps_per_update, updates)
+        every = config.eval.every
+        return every > 0 and (updates == config.updates or passes(every, config.steps_per_update, updates))
 
     def reached(self, policy: ActorCritic) -> bool:
         """Evaluate and record; return whether the mean return is `eval.stop_at` or more; on other ranks than 0, no."""
@@ -39,4 +40,4 @@ class Evaluator:
         self._recorder.test(result)
         self._recorder.leave_out(time.perf_counter() - begin)
         log.info("evaluation after %d steps: mean return %.2f", self._recorder.env_steps, mean)
-        return config.eval.stop_at is not None and mean >= config.eval.stop_at
+        return config.eval.enough(mean)

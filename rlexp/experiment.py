@@ -75,6 +75,5 @@ def _results(rank: Rank, recorder: Recorder, policy: ActorCritic) -> dict[str, o
     assert result is not None
     if not known:
         recorder.test(result)
-        recorder.keep_best()
     log.info("evaluation over %d episodes: mean return %.2f", config.eval.episodes, result.mean_return)
     return {"objective": result.mean_return, "eval": result.as_dict()}

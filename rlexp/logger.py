@@ -45,6 +45,7 @@ COLUMNS = (
     *METRIC_NAMES.values(),
 )
 EPISODES_SHOWN = 100
+TRAINING = "training episodes"
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -97,7 +98,8 @@ class Recorder:
         self.updates: int = start["updates"]
         self.env_steps = self.updates * config.steps_per_update
         self._recent: deque[Episode] = deque((Episode(*item) for item in start["recent"]), maxlen=EPISODES_SHOWN)
-        self._best_by = "evaluation" if config.eval.every else "training"
+        evaluation = f"{config.eval.episodes} episodes of at most {config.eval.max_episode_steps} steps"
+        self._best_by = evaluation if config.eval.every else TRAINING
         self._best: float = start["best"] if start.get("best_by") == self._best_by else -math.inf
         self._last = time.perf_counter()
         self._begin: float = self._last - start["seconds"]
@@ -105,7 +107,6 @@ class Recorder:
         self.evaluation: tuple[int, EvalResult] | None = None  # the last one, and after how many updates
         if run_dir is None:
             return
-        from rlexp.config import passes
         from rlexp.tensorboard import TensorBoard
 
         with writing(run_dir / "metrics.csv"):
@@ -118,15 +119,22 @@ class Recorder:
             if not self.updates:
                 self._rows.writerow(COLUMNS)
         with writing(run_dir / "tensorboard"):
-            evaluated = passes(config.eval.every, config.steps_per_update, self.updates)
-            cut_events(run_dir / "tensorboard", self.env_steps, evaluated)
+            known = start.get("evaluated")
+            over = self.updates >= config.updates or config.eval.enough(known)  # then it is evaluated once more
+            cut_events(run_dir / "tensorboard", self.env_steps, known is not None and not over)
             self._board = TensorBoard(run_dir / "tensorboard", config, goes_on=self.updates > 0)
 
     def state(self) -> dict[str, Any]:
         """Return what a run that goes on must know: updates, wall time, the last episodes, the best mean return."""
         recent = [[episode.episode_return, episode.length] for episode in self._recent]
-        best = {"best": self._best, "best_by": self._best_by}
-        return {"updates": self.updates, "seconds": self.seconds, "recent": recent, **best}
+        return {
+            "updates": self.updates,
+            "seconds": self.seconds,
+            "recent": recent,
+            "best": self._best,
+            "best_by": self._best_by,
+            "evaluated": self._evaluated(),
+        }
 
     @property
     def seconds(self) -> float:
@@ -216,34 +224,32 @@ class Recorder:
 
     def _are_best(self) -> bool:
         """Return whether the weights after the last update are as good as any before, and note how good they are."""
-        if self._best_by == "training":
+        if self._best_by == TRAINING:
             value = self.mean_return() if self._recent else -math.inf
-        elif self.evaluation is not None and self.evaluation[0] == self.updates:
-            value = self.evaluation[1].mean_return
         else:
-            return False
+            evaluated = self._evaluated()
+            if evaluated is None:
+                return False
+            value = evaluated
         best = value >= self._best
         self._best = max(self._best, value)
         return best
 
+    def _evaluated(self) -> float | None:
+        """Return the mean return of an evaluation of the weights after the last update; None if there was none."""
+        return self.evaluation[1].mean_return if self.evaluation and self.evaluation[0] == self.updates else None
+
     def test(self, result: EvalResult) -> None:
-        """Record an evaluation of the weights after the last update, and its film."""
+        """Record an evaluation of the weights after the last update, once, and its film."""
+        again = self._evaluated() is not None
         self.evaluation = self.updates, result
         if self._run_dir is None:
             return
         with writing(self._run_dir / "tensorboard"):
-            self._board.scalars(self.env_steps, {"Test/cumulative_reward": result.mean_return})
+            if not again:
+                self._board.scalars(self.env_steps, {"Test/cumulative_reward": result.mean_return})
             if result.video is not None:
                 self._board.video(self.env_steps, result.video)
-
-    def keep_best(self) -> None:
-        """Make last.ckpt the best one where the evaluation after training says so; it was written before that."""
-        if self._run_dir is None or self._best_by == "training" or not self._are_best():
-            return
-        from rlexp import checkpoint
-
-        folder = self._run_dir / "checkpoints"
-        checkpoint.copy(folder / checkpoint.LAST, folder / checkpoint.BEST)
 
     def close(self) -> None:
         """Close the files and the display."""

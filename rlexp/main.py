@@ -93,7 +93,9 @@ def _run(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
     if former is not None and former.completed:
         if not first:
             return {}
-        print(f"{run_dir} is completed after {former.origin.env_steps:,} steps; nothing is left to do", flush=True)
+        done, total = former.origin.updates, former.config.updates
+        why = f" (an evaluation reached eval.stop_at={former.config.eval.stop_at:g})" if done < total else ""
+        print(f"{run_dir} is completed after {former.origin.env_steps:,} steps{why}; nothing is left to do", flush=True)
         return Summary(run_dir).read()
     if former is not None:
         config = former.config
@@ -110,7 +112,6 @@ def _run(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
             _save_composed(composed, run_dir)
         else:
             make_last(former.origin, run_dir)
-        if former is not None and former.changed:
             with writing(run_dir / ".hydra"):
                 OmegaConf.save(OmegaConf.create(plain(config)), run_dir / ".hydra" / "config.yaml")
         _announce(config, origin)

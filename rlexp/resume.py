@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,9 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from rlexp.config import Config, algorithm_name, conf_dir
+from rlexp.faults import writing
 from rlexp.launch import Origin
+from rlexp.rewind import free_name
 from rlexp.rules import validate
 from rlexp.settings import ConfigError, fields_of
 from rlexp.summary import Summary, versions
@@ -33,11 +36,10 @@ PACKAGES = {"accelerator": "fabric.", "strategy": "fabric.", "experiment": ""}
 
 @dataclass(frozen=True)
 class Resumed:
-    """What a run goes on with; `changed`: not with the checkpoint's config; `completed`: nothing is left to do."""
+    """What a run goes on with; `completed`: nothing is left to do."""
 
     config: Config
     origin: Origin
-    changed: bool
     completed: bool
 
 
@@ -127,9 +129,8 @@ def resumed(wanted: Config, overrides: Sequence[str], run_dir: Path) -> Resumed 
                         if saved_with.get(name) != now)  # fmt: skip
         print(f"warning: {new}: the run goes on, but will not equal one without interruption", file=sys.stderr)
     completed = Summary(run_dir).read().get("state") == "completed" and path.name == checkpoint.LAST
-    same = (config.total_timesteps, config.eval) == (stored.total_timesteps, stored.eval)  # eval.stop_at ended it
-    over = config.updates <= origin.updates or (config.eval.stop_at is not None and same)
-    return Resumed(config, origin, config != stored, completed and over)
+    enough = config.eval.enough(state["recorder"].get("evaluated"))
+    return Resumed(config, origin, completed and (enough or config.updates <= origin.updates))
 
 
 def given_keys(overrides: Sequence[str]) -> Iterator[str]:
@@ -214,16 +215,45 @@ def _replaced(node: Any, path: list[str], value: Any) -> Any:
 
 def marks(run_dir: Path) -> list[tuple[str, int]]:
     """Return names and times of a run's checkpoints, by which it is noticed that another run has written some."""
-    files = (run_dir / "checkpoints").glob("*.ckpt")
-    return sorted((path.name, path.stat().st_mtime_ns) for path in files)
+    found = []
+    for path in (run_dir / "checkpoints").glob("*.ckpt"):
+        with contextlib.suppress(FileNotFoundError):  # a run that is under way renames and removes some
+            found.append((path.name, path.stat().st_mtime_ns))
+    return sorted(found)
 
 
 def make_last(origin: Origin, run_dir: Path) -> None:
-    """Make the checkpoint that a run goes on from its last one, and remove what a killed run left half written."""
+    """Make the checkpoint that a run goes on from its last one, and remove what a killed run left half written.
+
+    Later ones are moved to a folder of their own: what the run does from here may differ.
+    """
     from rlexp import checkpoint
 
     folder = run_dir / "checkpoints"
     for left in folder.glob("*.tmp"):
         left.unlink()
-    if origin.checkpoint.resolve() != (folder / checkpoint.LAST).resolve():
-        checkpoint.copy(origin.checkpoint, folder / checkpoint.LAST)
+    last, best = folder / checkpoint.LAST, folder / checkpoint.BEST
+    if origin.checkpoint.resolve() == last.resolve():
+        return
+    with writing(folder):
+        content = origin.checkpoint.read_bytes()
+        later = [path for number, path in checkpoint.numbered(folder).items() if number > origin.env_steps]
+        later += [path for path in (last, best) if path.is_file() and _is_later(path, origin)]
+        if later:
+            aside = free_name(folder)
+            aside.mkdir()
+            for path in later:
+                path.rename(aside / path.name)
+    checkpoint.write(last, [content])
+    if not best.is_file():
+        checkpoint.write(best, [content])
+
+
+def _is_later(path: Path, origin: Origin) -> bool:
+    """Return whether a checkpoint is of a later time than the one that a run goes on from, or cannot be read."""
+    from rlexp import checkpoint
+
+    try:
+        return int(checkpoint.load(path)["env_steps"]) > origin.env_steps
+    except ConfigError:
+        return True

@@ -12,8 +12,13 @@ from rlexp.settings import ConfigError
 def set_aside(folder: Path) -> None:
     """Give the checkpoints of an earlier run another folder, so that nothing goes on from them by mistake."""
     if folder.is_dir() and any(folder.iterdir()):
-        places = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(1))
-        folder.rename(next(place for place in places if not place.exists()))
+        folder.rename(free_name(folder))
+
+
+def free_name(folder: Path) -> Path:
+    """Return the first of NAME-1, NAME-2 and so on beside a folder that does not exist yet."""
+    places = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(1))
+    return next(place for place in places if not place.exists())
 
 
 def cut_metrics(path: Path, updates: int) -> None:

@@ -34,6 +34,8 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
         temporary.unlink(missing_ok=True)
         with temporary.open("x") as file:  # x: follows no link
             file.write(json.dumps(clean(values), indent=2) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
     except OSError:
         temporary.unlink(missing_ok=True)
@@ -97,8 +99,9 @@ class Summary:
         write_json(self._path, {**self.read(), **values})
 
     def read(self) -> dict[str, Any]:
-        """Return the values; empty if there are none yet."""
-        if not self._path.is_file():
+        """Return the values; empty if there are none yet, or none that can be read."""
+        try:
+            values = json.loads(self._path.read_text())
+        except (FileNotFoundError, ValueError):  # ValueError: a power failure may leave an empty file
             return {}
-        values: dict[str, Any] = json.loads(self._path.read_text())
-        return values
+        return values if isinstance(values, dict) else {}

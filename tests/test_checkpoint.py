@@ -183,15 +183,15 @@ def test_a_checkpoint_whose_parts_do_not_fit_is_refused_in_one_line(change, tmp_
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("every", "due"), [(0, [8]), (64, [1, 2, 3, 4, 5, 6, 7, 8]), (128, [2, 4, 6, 8]), (200, [4, 7, 8]), (10**6, [8])]
-)
 def test_checkpoints_are_due_after_every_evaluation():
     config = compose_config("env.num_envs=2", "algo.num_steps=32", "total_timesteps=512", "algo.per_rank_batch_size=32")
     config = replace(config, checkpoint=replace(config.checkpoint, every=192), eval=replace(config.eval, every=128))
     assert [update for update in range(1, 9) if checkpoint_due(config, update)] == [2, 3, 4, 6, 8]
 
 
+@pytest.mark.parametrize(
+    ("every", "due"), [(0, [8]), (64, [1, 2, 3, 4, 5, 6, 7, 8]), (128, [2, 4, 6, 8]), (200, [4, 7, 8]), (10**6, [8])]
+)
 def test_checkpoints_are_due_when_a_multiple_of_every_is_passed_and_at_the_end(every, due):
     config = compose_config("env.num_envs=2", "algo.num_steps=32", "total_timesteps=512", "algo.per_rank_batch_size=32")
     config = replace(config, checkpoint=replace(config.checkpoint, every=every))

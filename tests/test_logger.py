@@ -51,10 +51,11 @@ def test_best_checkpoint_is_of_the_highest_mean_return_so_far(recorded, returns,
 
 
 @pytest.mark.parametrize(
-    ("evaluations", "best"), [({1: 5.0, 2: 7.0}, 2), ({1: 7.0, 2: 5.0}, 1), ({1: 5.0, 2: 5.0}, 2), ({2: -1.0}, 2)]
+    ("evaluations", "best"),
+    [({1: 5.0, 2: 7.0}, 2), ({1: 7.0, 2: 5.0, 3: 6.0}, 1), ({1: 5.0, 2: 5.0}, 2), ({2: -1.0, 3: -2.0}, 2)],
 )
 def test_with_evaluations_best_checkpoint_is_of_the_best_of_them(tmp_path, evaluations, best):
-    """Training returns rise all the time, and the last update is not evaluated."""
+    """Training returns rise all the time, and not every checkpoint is evaluated."""
     played = agent("env.num_envs=2", "algo.num_steps=32", "algo.per_rank_batch_size=32", "eval.every=64")
     recorder = Recorder(played.config, tmp_path, None)
     for number in (1, 2, 3):
@@ -62,13 +63,31 @@ def test_with_evaluations_best_checkpoint_is_of_the_best_of_them(tmp_path, evalu
         if number in evaluations:
             recorder.test(EvalResult([evaluations[number]], [10]))
         recorder.checkpoint(played.policy, {}, [])
-    best_file = tmp_path / "checkpoints" / "best.ckpt"
-    assert torch.load(best_file, weights_only=True)["updates"] == best
-    recorder.test(EvalResult([6.0], [10]))
-    recorder.keep_best()
-    assert torch.load(best_file, weights_only=True)["updates"] == (best if 7.0 in evaluations.values() else 3)
     recorder.close()
     played.envs.close()
+    best_file, last_file = (tmp_path / "checkpoints" / name for name in ("best.ckpt", "last.ckpt"))
+    assert torch.load(best_file, weights_only=True)["updates"] == best
+    state = torch.load(last_file, weights_only=True)["recorder"]
+    assert (state["best"], state["evaluated"]) == (max(evaluations.values()), evaluations.get(3))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kept"), [("eval.every=32", True), ("eval.every=0", False), ("eval.episodes=3", False)]
+)
+def test_returns_of_other_evaluations_are_not_compared(tmp_path, wanted, kept):
+    shape = ("env.num_envs=2", "algo.num_steps=32", "algo.per_rank_batch_size=32", "eval.every=64")
+    played = agent(*shape)
+    recorder = Recorder(played.config, tmp_path, None)
+    recorder.update(UpdateReport(1, METRICS, [], 0.1, 0.1))
+    recorder.test(EvalResult([7.0], [10]))
+    recorder.checkpoint(played.policy, {}, [])
+    recorder.close()
+    played.envs.close()
+    other = agent(*shape, wanted)
+    recorder = Recorder(other.config, tmp_path, None, recorder.state())
+    assert recorder.state()["best"] == (7.0 if kept else -math.inf)
+    recorder.close()
+    other.envs.close()
 
 
 def test_a_run_into_a_used_directory_leaves_no_checkpoint_and_no_row_of_the_run_before(recorded):
@@ -89,6 +108,15 @@ def test_numbers_that_are_not_finite_become_null_in_json_and_no_other_file_is_le
     write_json(tmp_path / "a.json", {"a": math.nan, "b": [math.inf, 1.5], "c": {"d": -math.inf}})
     assert json.loads((tmp_path / "a.json").read_text()) == {"a": None, "b": [None, 1.5], "c": {"d": None}}
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+@pytest.mark.parametrize("content", [b"", b'{"state": "runn', b"[1]", b"\xff\xfe"])
+def test_a_summary_that_cannot_be_read_is_an_empty_one(tmp_path, content):
+    (tmp_path / "summary.json").write_bytes(content)
+    summary = Summary(tmp_path)
+    assert summary.read() == {}
+    summary.start(1)
+    assert summary.read()["state"] == "running"
 
 
 def test_a_summary_starts_as_running_and_changes_value_by_value(tmp_path):

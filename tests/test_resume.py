@@ -8,8 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from omegaconf import OmegaConf
 
+import rlexp.experiment
 from rlexp.envs import VectorEnvironment
 from rlexp.learner import Learner
 from rlexp.tensorboard import TensorBoard
@@ -28,6 +30,7 @@ KILLED = {
     "third sync of a checkpoint": (os, "fsync", 15),
     "log": (TensorBoard, "scalars", 6),
     "evaluation": (TensorBoard, "scalars", 9),
+    "results": (rlexp.experiment, "_results", 1),
 }
 """Where a process kills itself: what is called, and in the how many-th call."""
 
@@ -189,6 +192,10 @@ def test_a_run_goes_on_from_an_earlier_checkpoint(completed, tmp_path):
     code, stdout, stderr = again(f"resume={path}", cwd=tmp_path / "again")
     assert (code, stderr) == (0, "")
     assert "going on after 96" in stdout
+    aside = completed / "checkpoints-1"
+    assert {file.name for file in aside.iterdir()} >= {"last.ckpt", "step-000000112.ckpt"}
+    assert torch.load(aside / "last.ckpt", weights_only=True)["env_steps"] == 128
+    assert (completed / "checkpoints" / "best.ckpt").is_file()
     assert all(value.equal(weights[name]) for name, value in checkpoint(completed)["policy"].items())
     assert [int(row["env_steps"]) for row in metrics(completed)] == list(range(16, 129, 16))
 
@@ -321,6 +328,26 @@ def test_a_run_that_an_evaluation_ended_is_completed(tmp_path):
     assert code == 0
     assert "nothing is left to do" in stdout
     assert summary(command.cwd / "RUN") == before
+
+
+@pytest.mark.parametrize("topology", [(), (*DECOUPLED, "topology.overlap=true")], ids=["coupled", "overlap"])
+def test_a_run_that_is_killed_after_an_evaluation_ended_training_learns_no_more(topology, killing, tmp_path):
+    words = (*SAVING, *topology, "eval.episodes=1", "eval.every=32", "eval.stop_at=1")
+    code, whole = done(*words, cwd=tmp_path / "whole")
+    assert code == 0, whole.stderr
+    killing("results")
+    code, killed = done(*words, cwd=tmp_path / "cwd")
+    assert code == 1
+    code, _, stderr = again(f"resume={killed.cwd / 'RUN'}", cwd=tmp_path / "again")
+    assert (code, stderr) == (0, "")
+    assert_equal_runs(whole.cwd / "RUN", killed.cwd / "RUN")
+    values = [summary(command.cwd / "RUN") for command in (whole, killed)]
+    assert values[0]["env_steps"] == values[1]["env_steps"] < 128
+    assert values[0]["eval"] == values[1]["eval"]
+    tests = [
+        [step for step, tags in events(c.cwd / "RUN") if "Test/cumulative_reward" in tags] for c in (whole, killed)
+    ]
+    assert tests == [[values[0]["env_steps"]]] * 2
 
 
 def test_a_new_run_sets_the_checkpoints_of_an_earlier_one_aside(completed, tmp_path):

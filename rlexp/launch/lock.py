@@ -41,7 +41,7 @@ def locked(run_dir: Path) -> Iterator[None]:
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
             raise RunFailed(
                 f"{run_dir} is in use by another run (process {holder or 'unknown'}); wait for it, or give another "

@@ -176,6 +176,7 @@ class _Ranks:
             for number, handler in before.items():
                 signal.signal(number, handler)
         if self._signal:
+            self._say_what_else(failures)
             raise Interrupted(self._signal)
         if failures:
             self._fail(failures)
@@ -227,6 +228,18 @@ class _Ranks:
         first = min(failures.values(), key=lambda failure: failure.order)
         tell(self._run_dir, first.error, first.trace)
         raise RunFailed(first.error)
+
+    def _say_what_else(self, failures: dict[int, _Failure]) -> None:
+        """Say why a rank could not stop as it was asked to: a disk that is full, say."""
+        for index, (process, _) in enumerate(self._processes):
+            if index not in failures and process.exitcode == 1 and (failure := self._failure(index)):
+                failures[index] = failure
+        causes = [failure for failure in failures.values() if failure.order[0] == 1 and failure.trace]
+        if causes:
+            first = min(causes, key=lambda failure: failure.order)
+            print(f"warning: {first.error}", file=sys.stderr, flush=True)
+            with logged(self._run_dir):
+                log.error("%s\n%s", first.error, first.trace)
 
     def _send(self, signum: int) -> None:
         """Send a signal to every rank that runs."""

@@ -54,7 +54,7 @@ def run(rank: Rank, recorder: Recorder, start: Start | None = None) -> ActorCrit
             load_player(player, start.own["player"], rank)
             load_random_state(start.own["random"], rank.device)
         with stopping_between_updates():
-            for update in range(start.updates if start else 0, config.updates):
+            for update in start.updates_left(config) if start else range(config.updates):
                 begin = time.perf_counter()
                 with rank.watch():
                     rollout = player.collect()

@@ -102,7 +102,10 @@ def _play(rank: Rank, recorder: Recorder, start: Start | None) -> ActorCritic:
             load_player(player, start.own["player"], rank)
             load_random_state(start.own["random"], rank.device)
         with stopping_between_updates():
-            loop.run(start.own["collected"] if start else None)
+            if start is None:
+                loop.run(rank.config.updates)
+            else:
+                loop.run(len(start.updates_left(rank.config)), start.own["collected"])
     finally:
         player.close()
     return policy
@@ -119,11 +122,10 @@ class _PlayerLoop:
         self._evaluator = Evaluator(rank, recorder)
         self._learning: Collected | None = None  # what the trainers learn from now
 
-    def run(self, state: dict[str, Any] | None) -> None:
-        """Go through the updates, from `Collected.state` of a checkpoint if there is one."""
+    def run(self, left: int, state: dict[str, Any] | None = None) -> None:
+        """Go through so many updates, from `Collected.state` of a checkpoint if there is one."""
         config = self._rank.config
-        left = config.updates - self._recorder.updates
-        if state is not None:
+        if left and state is not None:
             episodes = [Episode(*episode) for episode in state["episodes"]]
             self._learning = Collected(Rollout(**state["rollout"]), episodes, state["seconds"])
             wait_for(self._send(self._learning))

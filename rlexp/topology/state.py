@@ -16,6 +16,7 @@ from rlexp import checkpoint
 from rlexp.topology.transport import receive_state, send_state
 
 if TYPE_CHECKING:
+    from rlexp.config import Config
     from rlexp.launch import Rank
     from rlexp.types import Collector
 
@@ -42,6 +43,11 @@ class Start:
     def updates(self) -> int:
         """Updates done."""
         return int(self.recorder["updates"])
+
+    def updates_left(self, config: Config) -> range:
+        """Return the updates to be done; none where an evaluation of these weights had ended training."""
+        over = config.eval.enough(self.recorder.get("evaluated"))
+        return range(self.updates, self.updates if over else config.updates)
 
 
 def start_of(rank: Rank) -> Start | None:

@@ -32,7 +32,8 @@ STARTS_KILLED = 3
 def words(environment: str, topology: str, run_dir: Path) -> list[str]:
     """Return the command of a run of a few seconds: 24 updates with a checkpoint each, filmed and evaluated."""
     steps = 24 * 16 * (2 if topology == "coupled 2" else 1)
-    fixed = ("capture_video=true", "eval.episodes=2", "checkpoint.every=1", f"total_timesteps={steps}", *NORMALIZED)
+    evaluated = ("capture_video=true", "eval.episodes=2", f"eval.every={steps // 4}")
+    fixed = (*evaluated, "checkpoint.every=1", f"total_timesteps={steps}", *NORMALIZED)
     return small(*ENVIRONMENTS[environment], *TOPOLOGIES[topology], *fixed, "resume=auto", f"hydra.run.dir={run_dir}")
 
 
