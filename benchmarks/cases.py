@@ -60,7 +60,8 @@ class Case:
             f"{self.batch_size}, {self.epochs} epochs, learning rate {self.learning_rate:g}"
             f"{' annealed to 0' * self.anneal_lr}, gamma {self.gamma:g}, lambda {self.gae_lambda:g}, clip range "
             f"{self.clip_coef:g}, value loss {'clipped' if self.clip_vloss else 'not clipped'}, entropy "
-            f"{self.ent_coef:g}, value loss weight {self.vf_coef:g}; the first {self.warm_up} updates are warm-up"
+            f"{self.ent_coef:g}, value loss weight {self.vf_coef:g}; the first {self.warm_up} updates are warm-up, the "
+            "last is left out"
         )
 
 
@@ -86,7 +87,7 @@ CASES = {
             "lunarlander",
             "rl-baselines3-zoo's settings",
             "LunarLander-v3",
-            steps=98_304,
+            steps=114_688,
             warm_up=2,  # with overlap the second rollout is collected under the first update, which compiles
             num_envs=16,
             num_steps=1024,

@@ -146,9 +146,9 @@ def main() -> None:
 {made_by}
 
 The settings of Lightning's Fabric PPO example on CartPole-v1: 65,536 steps, 4 environments in all, rollouts of 128
-steps, minibatch 64, 10 epochs. Steps per second of the loop, logging included, the first {WARM_UP} updates left out and
-with them the compilation; medians of {arguments.repeats} runs, interleaved; the ratio is to one coupled rank, compiled
-or not alike.
+steps, minibatches of 64 on each rank that learns (two of them take half as many optimizer steps, of 128 rows), 10
+epochs. Steps per second of the loop, logging included, the first {WARM_UP} updates left out and with them the
+compilation; medians of {arguments.repeats} runs, interleaved; the ratio is to one coupled rank, compiled or not alike.
 
 | variant | compiled | steps/s | lowest to highest | ratio |
 |---|---|---|---|---|

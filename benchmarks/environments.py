@@ -2,7 +2,7 @@
 
 usage: python -m benchmarks.environments [--rounds 3]
 
-Prints the two tables of docs/environments.md; the choices take turns.
+Prints the two tables of docs/environments.md; the choices of the first table take turns.
 """
 
 from __future__ import annotations

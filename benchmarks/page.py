@@ -22,19 +22,21 @@ from benchmarks.tasks import EVAL_EPISODES, TASKS
 PAGE = ROOT / "docs" / "benchmarks.md"
 HOW = f"""## Speed
 
-PPO on equal networks (actor and critic of their own, 64-64 tanh), settings and threads (one a process). Parameters and
-optimizer steps were counted on all sides and are equal, but for the variants `tensors` and `envpool`. Every measurement
-is a process of its own with a seed of its own, and all sides of a case take turns. rlexp is the user's own command with
-`eval.episodes=0`; all sides count episodes, write curves to a CSV file and TensorBoard after each update, and save the
-model at the end. Figures are medians (lowest..highest); ratios are of medians (range: ratios of neighbouring runs).
+PPO on equal networks (actor and critic of their own, 64-64 tanh), settings and torch threads (one a process).
+Parameters and optimizer steps were counted on all sides and are equal, but for the variants `tensors` and `envpool`.
+Every measurement is a process of its own with a seed of its own, and all sides of a case take turns. rlexp is the
+user's own command with `eval.episodes=0`; all sides count episodes, write curves to a CSV file and TensorBoard after
+each update, and save the model at the end. Figures are medians (lowest..highest); ratios are of medians (range: ratios
+of neighbouring runs).
 
 - Variants of rlexp: `eager`; `compiled` (`compile=true`); `overlap` (compiled, `topology=decoupled fabric.devices=2
-  topology.overlap=true`: two processes); `envpool` (compiled, `env.backend=envpool`; it resets on the
-  next step, so that up to 2 % of its steps reach no minibatch); `tensors` (compiled,
-  `env.backend=torch`, 64 environments and minibatches of 2,048, threads as rlexp chooses: other work than its peer's).
+  topology.overlap=true`: two processes); `envpool` (compiled, `env.backend=envpool`, whose environments run in two
+  threads beside torch's; it resets on the next step, so that up to 2 % of its steps reach no minibatch);
+  `envpool-overlap` (both: two processes, one thread of environments); `tensors` (compiled, `env.backend=torch`, 64
+  environments and minibatches of 2,048, threads as rlexp chooses: other work than its peer's).
 - SBX is {PEER} on JAX. It has no clipped value loss and clips the gradients of actor and critic apart.
-- **steps/s**: environment steps after the warm-up divided by the wall time of the loop they took: collection, update
-  and logging.
+- **steps/s**: environment steps after the warm-up, the last update left out (with `overlap` nothing is collected beside
+  it), divided by the wall time of the loop they took: collection, update and logging.
 - *Whole process / loop of {PEER}*: from the start of rlexp's process to its end, against the time of `learn` alone.
 - Phases, in seconds: *imports* before the loop, as Python counts them; *set-up* is the rest before the first rollout;
   *warm-up* the first updates at the speed of the later ones, *compilation* what they took beyond that (with whatever

@@ -21,7 +21,7 @@ from benchmarks.timed import Failed, watch
 
 NUM_STEPS, MINIBATCHES, EPOCHS = 128, 4, 4
 WARM_UP = 3
-"""Updates left out at the start: compilation is in them."""
+"""Updates left out at the start: compilation is in them. The last one is left out, too."""
 LEAST_STEPS = 20_000
 """Environment steps that a point is measured over, if three updates are not more."""
 ENVS = (1, 4, 16, 64, 256, 1024)
@@ -48,7 +48,7 @@ def measure(overrides: list[str], num_envs: int, players: int, trainers: int, se
         Failed: the run did not end well.
     """
     per_update = num_envs * NUM_STEPS
-    updates = WARM_UP + max(3, -(-LEAST_STEPS // per_update))
+    updates = WARM_UP + max(3, -(-LEAST_STEPS // per_update)) + 1
     with tempfile.TemporaryDirectory(prefix="rlexp-points-") as folder:
         command = [
             "env=cartpole",
@@ -67,7 +67,7 @@ def measure(overrides: list[str], num_envs: int, players: int, trainers: int, se
         watch(["-m", "rlexp.main", *command], ROOT, Path(folder))
         with (Path(folder) / "metrics.csv").open() as file:
             speeds = [float(row["Time/step_per_second"]) for row in csv.DictReader(file)]
-    return statistics.harmonic_mean(speeds[WARM_UP:])
+    return statistics.harmonic_mean(speeds[WARM_UP:-1])  # with overlap nothing is collected beside the last update
 
 
 def repeated(name: str, x: int, repeats: int, overrides: list[str], shape: tuple[int, int, int]) -> list[float] | None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -89,21 +90,30 @@ def measure(task: Task, sides: list[str], seeds: list[int], extra: list[str]) ->
     return found
 
 
+def times(runs: list[dict[str, Any]]) -> list[float]:
+    """Return the seconds of each run; infinite where the task was not solved."""
+    return [one["seconds"] if one["solved"] else math.inf for one in runs]
+
+
 def table(found: dict[str, list[dict[str, Any]]]) -> str:
-    """Return the runs as a table; the ratio is of medians, its range of the pairs of one seed."""
+    """Return the runs as a table; the ratio is of medians, its range of the pairs of one seed.
+
+    A run that ended without solving the task counts as one that never would have.
+    """
     lines = [
         "| | seconds to solve | / Stable-Baselines3 | each seed, s | steps, median | solved |",
         "|---|---|---|---|---|---|",
     ]
     names = {"preset": "rlexp, its own settings", "zoo": "rlexp, the zoo's settings", "sb3": "Stable-Baselines3"}
-    theirs = [one["seconds"] for one in found.get("sb3", [])]
+    theirs = times(found.get("sb3", []))
     for side, runs in found.items():
-        seconds = [one["seconds"] for one in runs]
+        seconds = times(runs)
+        finite = math.isfinite(statistics.median(seconds)) and theirs and math.isfinite(statistics.median(theirs))
         cells = (
             names[side],
-            spread(seconds, 1),
-            ratio(seconds, theirs) if theirs and side != "sb3" else "",
-            ", ".join(f"{value:.1f}" for value in seconds),
+            spread(seconds, 1).replace("inf", "never"),
+            ratio(seconds, theirs) if finite and side != "sb3" else "",
+            ", ".join(f"{one['seconds']:.1f}" + ("" if one["solved"] else " (not solved)") for one in runs),
             f"{statistics.median(one['env_steps'] for one in runs):,.0f}",
             f"{sum(one['solved'] for one in runs)} of {len(runs)}",
         )
@@ -140,7 +150,7 @@ def main() -> None:
             "solved": task.solved,
             "eval_every": task.eval_every,
             "preset": " ".join(settings_of(task, "preset", arguments.overrides)),
-            "zoo": " ".join(settings_of(task, "zoo", [])),
+            "zoo": " ".join(settings_of(task, "zoo", arguments.overrides)),
             "runs": found,
         }
         version = version_in(sys.executable, "stable-baselines3")

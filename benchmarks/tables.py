@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
@@ -56,7 +57,7 @@ def spread(values: list[float], digits: int = 0) -> str:
 
 def ratio(ours: list[float], theirs: list[float]) -> str:
     """Return the ratio of the medians, and the range of the ratios of neighbouring runs."""
-    pairs = [our / their for our, their in zip(ours, theirs, strict=True)]
+    pairs = [our / their for our, their in zip(ours, theirs, strict=True) if math.isfinite(our) or math.isfinite(their)]
     middle = statistics.median(ours) / statistics.median(theirs)
     return f"**{middle:.2f}**" + (f" ({min(pairs):.2f}..{max(pairs):.2f})" if len(pairs) > 1 else "")
 
@@ -80,7 +81,7 @@ def speed_table(sides: list[Side], base: Side) -> str:
         cells = (
             side.name,
             spread(side.each(speed)),
-            "1" if side is base else ratio(side.each(speed), theirs),
+            "1" if side is base else ratio(side.each(speed), theirs) + ("" if equal else ", other work"),
             spread(wall, 1),
             ratio(wall, walls) if equal else "other work",
             ratio(wall, loops) if equal else "other work",

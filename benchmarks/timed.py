@@ -64,18 +64,29 @@ class Phases:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One run, `steps` being those after the warm-up, `first` the seconds of its first update."""
+    """One run.
+
+    Attributes:
+        phases: its seconds.
+        steps: environment steps of its steady part: after the warm-up, without the last update. Where collection and
+            update run side by side, each row of the log pays for the next collection, and the last one for none.
+        seconds: of these steps.
+        first: seconds of its first update.
+        parameters: trained by it.
+        optimizer_steps: taken by it.
+    """
 
     phases: Phases
     steps: int
+    seconds: float
     first: float
     parameters: int
     optimizer_steps: int
 
     @property
     def steps_per_second(self) -> float:
-        """Steps per second of the loop after the warm-up, logging included."""
-        return self.steps / (self.phases.collect + self.phases.update + self.phases.logging)
+        """Steps per second of the steady part of the loop, logging included."""
+        return self.steps / self.seconds
 
     @property
     def wall(self) -> float:
@@ -166,5 +177,12 @@ def measure(case: Case, process: Process, loop: Loop) -> Measurement:
         logging=seconds - collect - update,
         closing=process.ended - loop.ended,
     )
-    steps = len(measured) * case.steps_per_update
-    return Measurement(phases, steps, first.collect + first.update, loop.parameters, loop.optimizer_steps)
+    steady_part = measured[:-1] or measured
+    return Measurement(
+        phases,
+        steps=len(steady_part) * case.steps_per_update,
+        seconds=sum(one.whole for one in steady_part),
+        first=first.collect + first.update,
+        parameters=loop.parameters,
+        optimizer_steps=loop.optimizer_steps,
+    )

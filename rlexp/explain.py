@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigKeyError, InterpolationToMissingValueError, OmegaConfBaseException
 
 from rlexp.algos import ALGORITHMS
-from rlexp.config import Config
+from rlexp.config import Config, conf_dir
 from rlexp.settings import ConfigError, fields_of, printable
 
 MOST_DIGITS, MOST_BRACKETS = 400, 200
@@ -28,6 +30,25 @@ def check_arguments(arguments: list[str]) -> None:
     for argument in arguments:
         if re.search(rf"\d{{{MOST_DIGITS}}}", argument) or sum(map(argument.count, "[{(")) > MOST_BRACKETS:
             raise ConfigError(f"cannot read the override {argument[:40]!r}...: it is too long or too deep")
+        _check_choice(argument)
+
+
+def _check_choice(argument: str) -> None:
+    """Check that what is chosen in a group is a name: of null or 3 Hydra says nothing that helps."""
+    group = argument.lstrip("+").partition("=")[0].partition("@")[0]
+    folder = conf_dir() / group
+    is_group = group.startswith("hydra/") or (group and folder.is_dir())
+    if "=" not in argument or argument.startswith("-") or not is_group:
+        return
+    try:
+        (override,) = OverridesParser.create().parse_overrides([argument])
+    except OverrideParseException:
+        return  # which Hydra tells
+    value = override.value()
+    values = value.list if isinstance(value, ChoiceSweep) else [value]
+    if any(one is None or isinstance(one, bool | int | float | dict) for one in values):
+        choices = ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) or "a name"
+        raise ConfigError(f"{argument} is not a choice; allowed: {choices}")
 
 
 def explain(error: Exception) -> str:

@@ -43,6 +43,12 @@ def validate(config: Config) -> None:
             f"algo.per_rank_batch_size={batch} makes {-(-most // batch)} minibatches of the {most} transitions of one "
             f"rank, but another has only {config.rows_per_trainer}; give a larger algo.per_rank_batch_size"
         )
+    rows = config.algo.num_steps // 2 * config.env.num_envs * config.players  # if every other step only resets
+    if config.topology.share_data and config.env.resets_on_next_step and rows < config.trainers:
+        raise ConfigError(
+            f"algo.num_steps={config.algo.num_steps} may leave less than a transition for each of {config.trainers} "
+            f"trainers, since some steps only reset; give algo.num_steps={2 * config.trainers} or more"
+        )
     last_seed = config.seed + config.players * config.env.num_envs
     if last_seed >= EVAL_SEED_START:
         raise ConfigError(f"seed={config.seed} is out of range; allowed: below {EVAL_SEED_START} for every environment")

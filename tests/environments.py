@@ -37,6 +37,25 @@ class Counting(gymnasium.Env):
         return self._observation(), float(self._step), terminated, truncated, {}
 
 
+class Buffered(gymnasium.Env):
+    """Shows the number of the step, always in the same array, and is cut by a time limit."""
+
+    observation_space = Box(-1, 100, (1,), np.float32)
+    action_space = Discrete(2)
+
+    def __init__(self):
+        self._shown = np.zeros(1, np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self._shown[0] = 0
+        return self._shown, {}
+
+    def step(self, action):
+        self._shown += 1
+        return self._shown, 1.0, False, False, {}
+
+
 class Constant(gymnasium.Env):
     """Pays 1 for ever and always shows the same: its value is 1 / (1 - gamma). A time limit cuts its episodes."""
 
@@ -201,7 +220,7 @@ class Needy(gymnasium.Env):
 def _register():
     for kind, limit in (
         (Counting, None), (Constant, 10), (Picture, None), (Mixed, None), (Reaching, None), (Silent, None),
-        (Broken, None), (Needy, None), (Poisoned, 10),
+        (Broken, None), (Needy, None), (Poisoned, 10), (Buffered, 3),
     ):  # fmt: skip
         name = f"{kind.__name__}-v0"
         if name not in gymnasium.registry:

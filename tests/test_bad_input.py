@@ -8,7 +8,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from rlexp.config import conf_dir, register, resolve
-from rlexp.explain import explain, surplus_keys, unknown_key
+from rlexp.explain import check_arguments, explain, surplus_keys, unknown_key
 from rlexp.settings import ConfigError
 from tests.commands import command, error_line, with_broken_environments
 
@@ -86,6 +86,7 @@ def complaint(*overrides: str) -> str:
 
     register()
     try:
+        check_arguments(list(overrides))
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             composed = compose("config", overrides=list(overrides))
         config = resolve(composed)
@@ -107,6 +108,10 @@ def complaint(*overrides: str) -> str:
         ("topology=foo", "topology=foo is not a choice; allowed: coupled, decoupled"),
         ("accelerator=tpu", "accelerator=tpu is not a choice; allowed: .*cpu, cuda"),
         ("strategy=fsdp", "strategy=fsdp is not a choice; allowed: auto, ddp"),
+        ("algo=null", "algo=null is not a choice; allowed: a2c, ppo"),
+        ("+experiment=3", r"\+experiment=3 is not a choice; allowed: acrobot"),
+        ("topology=coupled,true", "topology=coupled,true is not a choice; allowed: coupled, decoupled"),
+        ("hydra/launcher=null", "hydra/launcher=null is not a choice; allowed: a name"),
         ("foo=1", "unknown key foo"),
         ("foo=bar", "unknown key foo"),
         ("++foo=1", "unknown key foo"),
@@ -131,6 +136,11 @@ def complaint(*overrides: str) -> str:
         ("env.backend=threads", r"env\.backend=threads is not a choice; allowed: gymnasium, envpool, torch"),
         ("env.threads=2", r"env\.threads=2 is for env\.backend=envpool, but env\.backend=gymnasium"),
         ("env=acrobot env.vectorization=vector", r"Acrobot-v1 has no vector environment of its own; give env\.vec"),
+        (
+            "env.vectorization=vector topology.share_data=true fabric.devices=4 env.num_envs=1 algo.num_steps=3 "
+            "algo.per_rank_batch_size=1 topology=decoupled",
+            r"algo\.num_steps=3 may leave less than a transition for each of 3 trainers.*algo\.num_steps=6",
+        ),
         ("env.vectorization=vector env.frame_stack=4", r"frame_stack=4 does not go with .*env\.vectorization=sync"),
         ("env.backend=envpool env.action_repeat=2", r"action_repeat=2 does not go with .*env\.backend=gymnasium"),
         ("env.backend=envpool env.vectorization=async", r"env\.vectorization=async is not for env\.backend=envpool"),

@@ -42,6 +42,13 @@ def test_speed_leaves_the_warm_up_out() -> None:
     assert measurement(compiling=0.0).steps_per_second == measurement(compiling=50.0).steps_per_second == 100.0
 
 
+def test_speed_leaves_the_last_update_out_which_collects_nothing_where_two_things_overlap() -> None:
+    rows = [Update(0.5, 0.5, 1.0), *[Update(0.5, 0.5, 0.6)] * 4, Update(0.5, 0.5, 0.5)]
+    process = Process(began=100.0, ended=111.75, imports=[])
+    one = measure(CASE, process, Loop(rows, ended=111.0, parameters=7, optimizer_steps=10))
+    assert one.steps_per_second == pytest.approx(100 / 0.6)
+
+
 def test_the_ratio_is_of_medians_and_its_range_of_neighbours() -> None:
     assert ratio([4.0, 6.0, 9.0], [2.0, 2.0, 6.0]) == "**3.00** (1.50..3.00)"
 
@@ -50,7 +57,7 @@ def test_a_variant_with_other_work_has_no_ratio_of_whole_processes() -> None:
     base = Side(PEER, "", 300, 100, 1.0, [measurement()])
     other = Side("rlexp tensors", "", 900, 300, 1.0, [measurement()])
     row = speed_table([other, base], base).splitlines()[2]
-    assert row.count("other work") == 2
+    assert row.count("other work") == 3
     assert "**1.00**" in row
 
 

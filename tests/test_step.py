@@ -64,6 +64,10 @@ def test_a_state_loads_into_flat_parameters():
         ("env=cartpole", "algo.shared_torso=true"),
         ("env=pendulum", "env.action_bounds=tanh"),
         ("id=Mixed-v0", "algo.anneal_clip_coef=true"),
+        ("env=cartpole", "algo.optimizer=adamw", "algo.weight_decay=0.1", "algo.learning_rate=1e-2"),
+        ("env=cartpole", "algo.weight_decay=0.1", "algo.max_grad_norm=0"),
+        ("env=cartpole", "algo.optimizer=sgd", "algo.learning_rate=1e-1"),
+        ("env=cartpole", "algo.optimizer=rmsprop"),
     ],
 )
 def test_compiled_steps_equal_eager_ones(fabric, overrides):

@@ -6,6 +6,7 @@ back the generator is put into that state, the environment reset, and the action
 
 from __future__ import annotations
 
+import copy
 from typing import Any, SupportsFloat
 
 import gymnasium
@@ -47,7 +48,10 @@ class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
         if self._steps <= LONGEST_EPISODE:
             # A view into a buffer of the caller keeps its value only as a copy.
             self._actions.append(action.copy() if isinstance(action, np.ndarray) else action)
-        return self.env.step(action)
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        if terminated or truncated:  # the reset that follows may write into the same buffer
+            observation = copy.deepcopy(observation)
+        return observation, reward, terminated, truncated, info
 
     def recorded(self) -> dict[str, Any]:
         """Return what `come_back` needs, in plain types and arrays.

@@ -49,7 +49,7 @@ class Board:
     def exchange(self, tensor: Tensor, rank: int, members: range) -> Tensor:
         """Post a tensor, and return those of all members, equal in shape, in their order: [size, numel].
 
-        The result is overwritten two turns later.
+        The result holds until the next turn, in which a member that is ahead may overwrite it.
 
         Raises:
             RuntimeError: a member did not post in time.

@@ -63,7 +63,7 @@ class Group:
         return self.lent(tensor).clone().view(self.size, *tensor.shape)
 
     def lent(self, tensor: Tensor) -> Tensor:
-        """Return the tensors of all ranks, [size, numel]; the next but one call may overwrite them."""
+        """Return the tensors of all ranks, [size, numel]; the next call may overwrite them."""
         if self._board is not None and self._board.fits(tensor):
             return self._board.exchange(tensor, self._members[self.rank], self._members)
         out = tensor.new_empty((self.size, tensor.numel()))

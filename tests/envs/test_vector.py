@@ -51,6 +51,16 @@ def test_seeds_need_not_follow_one_another(stepped, vectorization):
     assert envs.rows[:, 0].tolist() == [7, 1000]
 
 
+@pytest.mark.parametrize("vectorization", ["sync", "async"])
+def test_the_last_observation_is_true_where_an_environment_shows_all_in_one_array(stepped, vectorization):
+    envs = stepped("id=Buffered-v0", "env.num_envs=2", f"env.vectorization={vectorization}")
+    for _ in range(3):
+        result = envs.step()
+    assert result.truncated.tolist() == [True, True]
+    assert [float(row[0]) for row in result.final_obs] == [3, 3]
+    assert envs.rows[:, 0].tolist() == [0, 0]
+
+
 def test_the_step_that_ends_an_episode_shows_the_next_ones_first_observation(stepped):
     envs = stepped(*COUNTING, "+env.kwargs.lengths=[2]")
     envs.step()
