@@ -36,9 +36,8 @@ def check_arguments(arguments: list[str]) -> None:
 def _check_choice(argument: str) -> None:
     """Check that what is chosen in a group is a name: of null or 3 Hydra says nothing that helps."""
     group = argument.lstrip("+").partition("=")[0].partition("@")[0]
-    folder = conf_dir() / group
-    is_group = group.startswith("hydra/") or (group and folder.is_dir())
-    if "=" not in argument or argument.startswith("-") or not is_group:
+    groups = {path.name: path for path in conf_dir().iterdir() if path.is_dir()}
+    if "=" not in argument or argument.startswith("-") or not (group in groups or group.startswith("hydra/")):
         return
     try:
         (override,) = OverridesParser.create().parse_overrides([argument])
@@ -47,8 +46,8 @@ def _check_choice(argument: str) -> None:
     value = override.value()
     values = value.list if isinstance(value, ChoiceSweep) else [value]
     if any(one is None or isinstance(one, bool | int | float | dict) for one in values):
-        choices = ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) or "a name"
-        raise ConfigError(f"{argument} is not a choice; allowed: {choices}")
+        choices = sorted(file.stem for file in groups[group].glob("*.yaml")) if group in groups else ["a name"]
+        raise ConfigError(f"{argument} is not a choice; allowed: {', '.join(choices)}")
 
 
 def explain(error: Exception) -> str:

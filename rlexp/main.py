@@ -18,6 +18,7 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
@@ -135,11 +136,18 @@ def _announce(config: Config, origin: Origin | None) -> None:
 
 
 class NoteSweep(Callback):
-    """Notes the directory of a sweep where it starts; its jobs may run in other processes."""
+    """Notes the directory of a sweep where it starts; its jobs may run in other processes.
+
+    Of each job it forgets the configs, which Hydra would keep until the sweep has ended.
+    """
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Note it."""
         _sweeps.append(Path(config.hydra.sweep.dir))
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        """Forget its configs."""
+        job_return.cfg = job_return.hydra_cfg = None
 
 
 _sweeps: list[Path] = []
