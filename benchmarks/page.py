@@ -121,7 +121,8 @@ rl-baselines3-zoo's settings. One run of each beforehand, ended at its first eva
         parts.append(
             f"### {name}: a mean return of {result['solved']:g}, evaluated every {result['eval_every']:,} steps\n\n"
             f"{result['made']}\n\n{solved_table(result['runs'])}\n\n"
-            f"- rlexp's own settings: `{result['preset']}`\n- the zoo's: `{result['zoo']}`"
+            f"- rlexp's own settings: `{result['preset']}`"
+            + (f"\n- the zoo's: `{result['zoo']}`" if "zoo" in result["runs"] else "")
         )
     return "\n\n".join(parts)
 

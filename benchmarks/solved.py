@@ -1,11 +1,11 @@
 """Wall clock from the command to a solved task, process start included, against Stable-Baselines3.
 
 usage: python -m benchmarks.solved [--tasks NAME ...] [--sides NAME ...] [--seeds 1 2 3 4 5] [--store FOLDER]
-                                   [--solved RETURN] [--steps N] [--eval-every N] [KEY=VALUE ...]
+                                   [--add] [--solved RETURN] [--steps N] [--eval-every N] [KEY=VALUE ...]
 
 Sides: `preset` (rlexp's own settings, with the further overrides KEY=VALUE), `zoo` (rlexp with exactly the peer's) and
-`sb3`; one run after the other, interleaved by seed. All evaluate 10 greedy episodes as often. --solved, --steps and
---eval-every are for trials.
+`sb3`; one run after the other, interleaved by seed. All evaluate 10 greedy episodes as often. --add keeps the runs of
+other seeds that the folder holds. --solved, --steps and --eval-every are for trials.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.runs import version_in
-from benchmarks.store import ROOT, add_option, save
+from benchmarks.store import ROOT, add_option, load, save
 from benchmarks.tables import ratio, spread
 from benchmarks.tasks import EVAL_EPISODES, TASKS, Task
 
@@ -90,6 +90,12 @@ def measure(task: Task, sides: list[str], seeds: list[int], extra: list[str]) ->
     return found
 
 
+def others(stored: list[dict[str, Any]], runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return runs with the stored ones of other seeds, in the order of seeds."""
+    new = {one["seed"] for one in runs}
+    return sorted([*(one for one in stored if one["seed"] not in new), *runs], key=lambda one: int(one["seed"]))
+
+
 def times(runs: list[dict[str, Any]]) -> list[float]:
     """Return the seconds of each run; infinite where the task was not solved."""
     return [one["seconds"] if one["solved"] else math.inf for one in runs]
@@ -126,6 +132,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--tasks", nargs="+", choices=tuple(TASKS), default=list(TASKS))
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3, 4, 5])
+    parser.add_argument("--add", action="store_true", help="keep the stored runs of other seeds")
     parser.add_argument("--solved", type=float, help="mean return that counts as solved (default: the task's)")
     parser.add_argument("--steps", type=int, help="longest run of the peer and of `zoo` (default: the task's)")
     parser.add_argument("--eval-every", type=int, help="environment steps between evaluations (default: the task's)")
@@ -144,6 +151,8 @@ def main() -> None:
             found = measure(task, arguments.sides, arguments.seeds, arguments.overrides)
         except RuntimeError as error:
             sys.exit(f"error: {error}")
+        if arguments.add and (stored := load(arguments.store, f"solved-{name}")):
+            found = {side: others(stored["runs"].get(side, []), runs) for side, runs in found.items()}
         print(f"\n{table(found)}\n")
         result = {
             "task": name,
