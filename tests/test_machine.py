@@ -81,6 +81,26 @@ def test_a_run_whose_checkpoints_find_no_room_says_so(tmp_path):
     assert not list((run_dir / "checkpoints").iterdir())
 
 
+def test_a_run_that_is_stopped_and_finds_no_room_for_its_checkpoint_says_both(tmp_path):
+    shape = (
+        "algo.num_steps=256",
+        "algo.per_rank_batch_size=512",
+        "algo.update_epochs=1",
+        "algo.hidden_sizes=[128,128]",
+    )
+    words = small(*shape, "total_timesteps=100000000", "checkpoint.every=0")
+    command = start(*words, cwd=tmp_path / "cwd", before=lambda: limit(200_000))
+    run_dir = command.cwd / "RUN"
+    wait_for(lambda: (run_dir / "metrics.csv").exists() and len(metrics(run_dir)) > 2, "updates")
+    os.kill(command.pid, signal.SIGTERM)
+    assert command.wait(20) == 143
+    line = f"cannot write {run_dir}/checkpoints/best.ckpt: {TOO_LARGE}"
+    assert command.stderr == f"warning: {line}\nstopped by SIGTERM\n"
+    assert line in (run_dir / "main.log").read_text()
+    assert summary(run_dir)["state"] == "interrupted"
+    assert not list((run_dir / "checkpoints").iterdir())
+
+
 @pytest.mark.slow
 def test_a_run_whose_film_finds_no_room_says_so(tmp_path):
     words = ("env=gym", "env.id=tests.environments:Picture-v0", "+env.kwargs.length=400", "capture_video=true")
