@@ -88,7 +88,7 @@ def test_a_run_that_is_stopped_and_finds_no_room_for_its_checkpoint_says_both(tm
         "algo.update_epochs=1",
         "algo.hidden_sizes=[128,128]",
     )
-    words = small(*shape, "total_timesteps=100000000", "checkpoint.every=0")
+    words = small(*shape, "total_timesteps=100000000", "checkpoint.every=0", "compile=false")
     command = start(*words, cwd=tmp_path / "cwd", before=lambda: limit(200_000))
     run_dir = command.cwd / "RUN"
     wait_for(lambda: (run_dir / "metrics.csv").exists() and len(metrics(run_dir)) > 2, "updates")
