@@ -23,7 +23,7 @@ DEV := $(VENV)/.installed-dev
 # Two pips must not write into .venv at once.
 .NOTPARALLEL:
 .PHONY: help cartpole lunarlander sweep results bench bench-compare bench-plots bench-solved bench-startup \
-	bench-memory bench-tensors distributed test test-slow torture lint format tensorboard constraints clean \
+	bench-memory bench-tensors distributed test test-slow torture lint format reference tensorboard constraints clean \
 	clean-outputs
 
 help: ## show this list
@@ -92,6 +92,9 @@ lint: $(DEV) ## check style, types and the walls between the rooms
 format: $(DEV) ## format the code and repair what ruff can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+reference: $(BASE) ## write every key and scalar into docs/reference.md
+	$(PY) -m rlexp.reference > docs/reference.tmp && mv docs/reference.tmp docs/reference.md
 
 tensorboard: $(BASE) ## show the curves of all runs in outputs/
 	$(BIN)/tensorboard --logdir outputs $(ARGS)

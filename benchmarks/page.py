@@ -95,10 +95,12 @@ def points_section(store: Path, name: str, title: str, heading: str) -> str | No
     for label, points in series.items():
         cells = [f"{statistics.median(points[str(n)]):,.0f}" if str(n) in points else "" for n in counts]
         lines.append(f"| {label} | {' | '.join(cells)} |")
+    runs = min(len(speeds) for points in series.values() for speeds in points.values())
+    of = f"medians of {runs} runs (in the plot from the lowest to the highest)" if runs > 1 else "one run a point"
     parts = [
         f"## {title}",
         result["made"],
-        f"Steps per second by {heading}, medians of {result['repeats']} runs.",
+        f"Steps per second by {heading}, {of}.",
         image(f"{name}.svg", title),
         "\n".join(lines),
     ]

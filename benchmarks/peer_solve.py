@@ -1,6 +1,6 @@
 """A peer: Stable-Baselines3's PPO with rl-baselines3-zoo's settings until a task is solved, in a process of its own.
 
-usage: python -m benchmarks.peer_solve TASK SEED THRESHOLD STEPS EVAL_EVERY FOLDER
+usage: python -m benchmarks.peer_solve TASK SEED THRESHOLD STEPS EVAL_EVERY EVAL_ENVS FOLDER
 
 It writes solved.json into FOLDER, beside the evaluations, the curves and the model.
 """
@@ -43,12 +43,12 @@ def build(task: Task, seed: int, folder: Path) -> PPO:
 
 
 def main() -> None:
-    name, seed, threshold, steps, eval_every, path = sys.argv[1:]
+    name, seed, threshold, steps, eval_every, eval_envs, path = sys.argv[1:]
     task, folder = TASKS[name], Path(path)
     torch.set_num_threads(1)
     model = build(task, int(seed), folder)
     evaluation = EvalCallback(
-        make_vec_env(task.env_id, n_envs=1, seed=EVAL_SEED + int(seed)),
+        make_vec_env(task.env_id, n_envs=int(eval_envs), seed=EVAL_SEED + int(seed)),
         callback_on_new_best=StopTrainingOnRewardThreshold(float(threshold), verbose=0),
         n_eval_episodes=EVAL_EPISODES,
         eval_freq=int(eval_every) // task.num_envs,

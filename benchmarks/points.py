@@ -4,7 +4,8 @@ usage: python -m benchmarks.points [--only envs ranks] [--envs 1 4 16 ...] [--se
                                    [--store FOLDER]
 
 `envs`: steps per second against the number of environments; `ranks`: against the number of ranks, 16 environments in
-all. PPO on CartPole, rollouts of 128 steps, 4 minibatches, 4 epochs.
+all. PPO on CartPole, rollouts of 128 steps, 4 minibatches, 4 epochs. All points take turns, and are stored after each
+round.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import csv
 import statistics
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.store import ROOT, add_option, save
@@ -33,10 +35,12 @@ BY_ENVS: dict[str, list[str]] = {
     "gymnasium's vector environment, compiled": ["compile=true", "env.vectorization=vector"],
     "environments as tensors, compiled": ["compile=true", "env.backend=torch"],
 }
+COUPLED = "coupled, compiled"
 BY_RANKS: dict[str, dict[int, list[str]]] = {
-    "coupled, compiled": {ranks: [f"fabric.devices={ranks}"] for ranks in (1, 2, 4)},
+    COUPLED: {ranks: ["compile=true", f"fabric.devices={ranks}"] for ranks in (1, 2, 4)},
     "decoupled with overlap, compiled": {
-        ranks: ["topology=decoupled", f"fabric.devices={ranks}", "topology.overlap=true"] for ranks in (2, 3)
+        ranks: ["compile=true", "topology=decoupled", f"fabric.devices={ranks}", "topology.overlap=true"]
+        for ranks in (2, 3)
     },
 }
 
@@ -70,41 +74,47 @@ def measure(overrides: list[str], num_envs: int, players: int, trainers: int, se
     return statistics.harmonic_mean(speeds[WARM_UP:-1])  # with overlap nothing is collected beside the last update
 
 
-def repeated(name: str, x: int, repeats: int, overrides: list[str], shape: tuple[int, int, int]) -> list[float] | None:
-    """Return the speeds at one point; None where rlexp refuses these settings here."""
-    try:
-        speeds = [measure(overrides, *shape, seed) for seed in range(1, repeats + 1)]
-    except Failed as error:
-        if error.refusal is None:
-            raise
-        print(f"{name} at {x} left out: {error.refusal}", flush=True)
-        return None
-    print(f"{name} at {x}: {statistics.median(speeds):,.0f} steps/s", flush=True)
-    return speeds
+Point = tuple[str, int, list[str], tuple[int, int, int]]
+"""Series, position on the x axis, overrides, and what `measure` takes: environments, players and trainers."""
 
 
-def by_envs(arguments: argparse.Namespace) -> dict[str, dict[int, list[float]]]:
-    """Measure every series at every number of environments."""
+def by_envs(counts: list[int], series: list[str]) -> list[Point]:
+    """Return the points of every series at every number of environments."""
+    return [(name, count, BY_ENVS[name], (count, 1, 1)) for name in series for count in counts]
+
+
+def by_ranks() -> list[Point]:
+    """Return the points of both topologies at every number of ranks."""
+    return [
+        (name, ranks, overrides, (RANKS_ENVS, ranks, ranks) if name == COUPLED else (RANKS_ENVS, 1, ranks - 1))
+        for name, points in BY_RANKS.items()
+        for ranks, overrides in points.items()
+    ]
+
+
+def by_turns(points: list[Point], repeats: int) -> Iterator[dict[str, dict[int, list[float]]]]:
+    """Measure all points one after the other, `repeats` times; yield the speeds so far after each round.
+
+    Raises:
+        Failed: a run did not end well; where rlexp refuses the settings, the point is left out.
+    """
     found: dict[str, dict[int, list[float]]] = {}
-    for name in arguments.series:
-        for count in arguments.envs:
-            speeds = repeated(name, count, arguments.repeats, BY_ENVS[name], (count, 1, 1))
-            if speeds is None:
-                break
-            found.setdefault(name, {})[count] = speeds
-    return found
-
-
-def by_ranks(arguments: argparse.Namespace) -> dict[str, dict[int, list[float]]]:
-    """Measure both topologies at every number of ranks."""
-    found: dict[str, dict[int, list[float]]] = {}
-    for name, points in BY_RANKS.items():
-        for ranks, overrides in points.items():
-            shape = (RANKS_ENVS, ranks, ranks) if name.startswith("coupled") else (RANKS_ENVS, 1, ranks - 1)
-            speeds = repeated(name, ranks, arguments.repeats, ["compile=true", *overrides], shape)
-            if speeds is not None:
-                found.setdefault(name, {})[ranks] = speeds
-    return found
+    left_out: set[tuple[str, int]] = set()
+    for seed in range(1, repeats + 1):
+        for name, x, overrides, shape in points:
+            if (name, x) in left_out:
+                continue
+            try:
+                speed = measure(overrides, *shape, seed)
+            except Failed as error:
+                if error.refusal is None:
+                    raise
+                left_out.add((name, x))
+                print(f"{name} at {x} left out: {error.refusal}", flush=True)
+                continue
+            found.setdefault(name, {}).setdefault(x, []).append(speed)
+            print(f"{name} at {x}: {speed:,.0f} steps/s", flush=True)
+        yield found
 
 
 def main() -> None:
@@ -115,11 +125,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     add_option(parser)
     arguments = parser.parse_args()
+    plots = {"envs": by_envs(arguments.envs, arguments.series), "ranks": by_ranks()}
     try:
-        if "envs" in arguments.only:
-            save(arguments.store, "points-envs", {"repeats": arguments.repeats, "series": by_envs(arguments)})
-        if "ranks" in arguments.only:
-            save(arguments.store, "points-ranks", {"repeats": arguments.repeats, "series": by_ranks(arguments)})
+        for plot in arguments.only:
+            for series in by_turns(plots[plot], arguments.repeats):
+                save(arguments.store, f"points-{plot}", {"series": series})
     except Failed as error:
         sys.exit(f"error: {error}")
 

@@ -3,9 +3,10 @@
 usage: python -m benchmarks.solved [--tasks NAME ...] [--sides NAME ...] [--seeds 1 2 3 4 5] [--store FOLDER]
                                    [--add] [--solved RETURN] [--steps N] [--eval-every N] [KEY=VALUE ...]
 
-Sides: `preset` (rlexp's own settings, with the further overrides KEY=VALUE), `zoo` (rlexp with exactly the peer's) and
-`sb3`; one run after the other, interleaved by seed. All evaluate 10 greedy episodes as often. --add keeps the runs of
-other seeds that the folder holds. --solved, --steps and --eval-every are for trials.
+Sides: `preset` (rlexp's own settings, with the further overrides KEY=VALUE), `zoo` (rlexp with exactly the peer's),
+`sb3`, whose evaluations play one episode after the other, as the zoo's do, and `sb3-parallel`, which plays them side by
+side as rlexp does; one run after the other, interleaved by seed. All evaluate 10 greedy episodes as often. --add keeps
+what else the folder holds, sides and runs of other seeds. --solved, --steps and --eval-every are for trials.
 """
 
 from __future__ import annotations
@@ -28,15 +29,22 @@ from benchmarks.store import ROOT, add_option, load, save
 from benchmarks.tables import ratio, spread
 from benchmarks.tasks import EVAL_EPISODES, TASKS, Task
 
-SIDES = ("preset", "zoo", "sb3")
+PEERS = {"sb3": 1, "sb3-parallel": EVAL_EPISODES}
+"""With the number of environments that evaluate."""
+SIDES = {
+    "preset": "rlexp, its own settings",
+    "zoo": "rlexp, the zoo's settings",
+    "sb3": "Stable-Baselines3",
+    "sb3-parallel": "Stable-Baselines3, evaluating side by side",
+}
 HOW = ("compile=", "env.backend=", "env.vectorization=")
 """What says how something is computed, not what: the same for `preset` and `zoo`."""
 
 
 def command_of(task: Task, side: str, seed: int, extra: list[str], folder: Path) -> list[str]:
     """Return the command of one run."""
-    if side == "sb3":
-        numbers = (seed, task.solved, task.steps, task.eval_every)
+    if side in PEERS:
+        numbers = (seed, task.solved, task.steps, task.eval_every, PEERS[side])
         return [sys.executable, "-m", "benchmarks.peer_solve", task.name, *map(str, numbers), str(folder)]
     return [
         *(sys.executable, "-m", "rlexp.main"),
@@ -69,7 +77,7 @@ def run(task: Task, side: str, seed: int, extra: list[str]) -> dict[str, Any]:
         seconds = time.perf_counter() - began
         if done.returncode != 0:
             raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
-        if side == "sb3":
+        if side in PEERS:
             told = json.loads((Path(folder) / "solved.json").read_text())
         else:
             summary = json.loads((Path(folder) / "summary.json").read_text())
@@ -101,24 +109,26 @@ def times(runs: list[dict[str, Any]]) -> list[float]:
     return [one["seconds"] if one["solved"] else math.inf for one in runs]
 
 
+def against(ours: list[float], theirs: list[float]) -> str:
+    """Return the ratio of medians and its range; empty where most runs of a side did not solve the task."""
+    finite = math.isfinite(statistics.median(ours)) and math.isfinite(statistics.median(theirs))
+    return ratio(ours, theirs) if finite else ""
+
+
 def table(found: dict[str, list[dict[str, Any]]]) -> str:
     """Return the runs as a table; the ratio is of medians, its range of the pairs of one seed.
 
     A run that ended without solving the task counts as one that never would have.
     """
-    lines = [
-        "| | seconds to solve | / Stable-Baselines3 | each seed, s | steps, median | solved |",
-        "|---|---|---|---|---|---|",
-    ]
-    names = {"preset": "rlexp, its own settings", "zoo": "rlexp, the zoo's settings", "sb3": "Stable-Baselines3"}
-    theirs = times(found.get("sb3", []))
+    peers = [side for side in PEERS if found.get(side)]
+    heads = ["", "seconds to solve", *(f"/ {SIDES[peer]}" for peer in peers), "each seed, s", "steps, median", "solved"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for side, runs in found.items():
         seconds = times(runs)
-        finite = math.isfinite(statistics.median(seconds)) and theirs and math.isfinite(statistics.median(theirs))
         cells = (
-            names[side],
+            SIDES[side],
             spread(seconds, 1).replace("inf", "never"),
-            ratio(seconds, theirs) if finite and side != "sb3" else "",
+            *("" if side in PEERS else against(seconds, times(found[peer])) for peer in peers),
             ", ".join(f"{one['seconds']:.1f}" + ("" if one["solved"] else " (not solved)") for one in runs),
             f"{statistics.median(one['env_steps'] for one in runs):,.0f}",
             f"{sum(one['solved'] for one in runs)} of {len(runs)}",
@@ -130,9 +140,9 @@ def table(found: dict[str, list[dict[str, Any]]]) -> str:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", nargs="+", choices=tuple(TASKS), default=list(TASKS))
-    parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
+    parser.add_argument("--sides", nargs="+", choices=tuple(SIDES), default=list(SIDES))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3, 4, 5])
-    parser.add_argument("--add", action="store_true", help="keep the stored runs of other seeds")
+    parser.add_argument("--add", action="store_true", help="keep stored sides and runs of other seeds")
     parser.add_argument("--solved", type=float, help="mean return that counts as solved (default: the task's)")
     parser.add_argument("--steps", type=int, help="longest run of the peer and of `zoo` (default: the task's)")
     parser.add_argument("--eval-every", type=int, help="environment steps between evaluations (default: the task's)")
@@ -152,7 +162,8 @@ def main() -> None:
         except RuntimeError as error:
             sys.exit(f"error: {error}")
         if arguments.add and (stored := load(arguments.store, f"solved-{name}")):
-            found = {side: others(stored["runs"].get(side, []), runs) for side, runs in found.items()}
+            runs = {side: others(stored["runs"].get(side, []), found.get(side, [])) for side in SIDES}
+            found = {side: kept for side, kept in runs.items() if kept}
         print(f"\n{table(found)}\n")
         result = {
             "task": name,

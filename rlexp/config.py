@@ -124,7 +124,7 @@ class Config:
     capture_video: bool = setting(False, "Film environment 0 in training and the final test episode.")
     compile: bool | str = setting(
         "auto",
-        "Compile the train step: slower to start, then several times faster; auto: from 20,000 optimizer steps on.",
+        "Compile the train step: slower to start, then thrice as fast; auto: from 20,000 optimizer steps on.",
         choices=(True, False, "auto"),
     )
     env: EnvConfig = field(default_factory=EnvConfig)

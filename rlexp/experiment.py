@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rlexp.display import Display
 from rlexp.evaluate import evaluate
+from rlexp.faults import writing
 from rlexp.logger import Recorder
 from rlexp.summary import Summary
 
@@ -37,8 +38,11 @@ def run_rank(rank: Rank) -> None:
     try:
         policy = (decoupled if config.topology.name == "decoupled" else coupled).run(rank, recorder, start)
         if first:
-            summary.change(**_progress(recorder, rank.size))
-            summary.change(**_results(rank, recorder, policy))
+            with writing(summary.path):
+                summary.change(**_progress(recorder, rank.size))
+            results = _results(rank, recorder, policy)
+            with writing(summary.path):
+                summary.change(**results)
     except BaseException:
         if first:
             with contextlib.suppress(OSError):  # of a full disk; what was raised says more

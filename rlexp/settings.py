@@ -55,7 +55,7 @@ def setting(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def _allowed(metadata: Any) -> str:
+def range_of(metadata: Any) -> str:
     """Return the allowed range in words, such as '0 <= value <= 1'."""
     low = next((f"{metadata[k]} {s} " for k, s in (("ge", "<="), ("gt", "<")) if metadata[k] is not None), "")
     high = next((f" {s} {metadata[k]}" for k, s in (("le", "<="), ("lt", "<")) if metadata[k] is not None), "")
@@ -73,7 +73,8 @@ def _in_range(value: float, metadata: Any) -> bool:
     )
 
 
-def _as_yaml(value: Any) -> str:
+def as_yaml(value: Any) -> str:
+    """Return a value as it is written in YAML and on the command line."""
     if value is None:
         return "null"
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -101,8 +102,8 @@ def check(node: Any) -> None:
             continue
         choices = metadata["choices"]
         if choices and value not in choices:
-            allowed = ", ".join(_as_yaml(choice) for choice in choices)
+            allowed = ", ".join(as_yaml(choice) for choice in choices)
             raise ConfigError(f"{key}={value} is not a choice; allowed: {allowed}")
         for number in value if isinstance(value, list) else [value]:
             if isinstance(number, int | float) and not isinstance(number, bool) and not _in_range(number, metadata):
-                raise ConfigError(f"{key}={number} is out of range; allowed: {_allowed(metadata)}")
+                raise ConfigError(f"{key}={number} is out of range; allowed: {range_of(metadata)}")

@@ -70,7 +70,7 @@ class Summary:
     """summary.json: the state of a run and what came of it."""
 
     def __init__(self, run_dir: Path) -> None:
-        self._path = run_dir / "summary.json"
+        self.path = run_dir / "summary.json"
 
     def start(self, world_size: int, origin: Origin | None = None) -> None:
         """Write the state `running` and empty results; of a run that goes on, how far it had come."""
@@ -92,16 +92,16 @@ class Summary:
             # a run that was killed could not say how long it ran; its checkpoint says at least how long it learned
             seconds = max(float(former.get("wall_seconds") or 0.0), origin.seconds)
             values |= here | {"wall_seconds": seconds, "resumes": [*former.get("resumes", []), here]}
-        write_json(self._path, values)
+        write_json(self.path, values)
 
     def change(self, **values: Any) -> None:
         """Change some of the values."""
-        write_json(self._path, {**self.read(), **values})
+        write_json(self.path, {**self.read(), **values})
 
     def read(self) -> dict[str, Any]:
         """Return the values; empty if there are none yet, or none that can be read."""
         try:
-            values = json.loads(self._path.read_text())
+            values = json.loads(self.path.read_text())
         except (FileNotFoundError, ValueError):  # ValueError: a power failure may leave an empty file
             return {}
         return values if isinstance(values, dict) else {}

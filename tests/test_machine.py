@@ -154,6 +154,17 @@ def test_a_run_whose_directory_is_removed_ends_and_does_not_make_it_again(topolo
     assert gone(command.cwd, 1)
 
 
+def test_a_summary_that_cannot_be_written_is_named(tmp_path):
+    command = start(*small("total_timesteps=8000"), cwd=tmp_path / "cwd")
+    path = command.cwd / "RUN" / "summary.json"
+    wait_for(lambda: (path.parent / "metrics.csv").exists() and len(metrics(path.parent)) > 2, "updates")
+    path.unlink()
+    path.mkdir()
+    assert command.wait(60) == 1
+    assert command.stderr == f"error: cannot write {path}: Is a directory\n"
+    assert [file.name for file in path.parent.glob("summary*")] == ["summary.json"]
+
+
 # Two runs in one directory
 
 

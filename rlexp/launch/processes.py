@@ -55,7 +55,7 @@ def run(job: Job, body: Body) -> dict[str, Any]:
         return run_as_rank(job, body)
     ranks = _Ranks(job, body)  # imports what ranks need, which takes seconds
     summary = Summary(job.run_dir)
-    with writing(job.run_dir):
+    with writing(summary.path):
         summary.start(job.config.world_size, job.origin)
     begin = time.monotonic() - summary.read()["wall_seconds"]
     try:
@@ -70,7 +70,7 @@ def run(job: Job, body: Body) -> dict[str, Any]:
             done = {"wall_seconds": time.monotonic() - begin, **progress(job.run_dir)}
             summary.change(state="interrupted", error=f"stopped by {name}", **done)
         raise
-    with writing(job.run_dir):
+    with writing(summary.path):
         summary.change(state="completed", wall_seconds=time.monotonic() - begin)
     return summary.read()
 
