@@ -117,7 +117,9 @@ def solved_section(store: Path) -> str | None:
 
 Wall clock from the start of the process to its end, one run after the other, interleaved by seed. Training ends when
 the mean return of {EVAL_EPISODES} greedy episodes reaches the threshold; all sides evaluate as often. {PEER} has
-rl-baselines3-zoo's settings. One run of each beforehand, ended at its first evaluation, filled the caches."""
+rl-baselines3-zoo's settings, and evaluates as the zoo does by default, one episode after the other;
+*evaluating side by side* it plays the {EVAL_EPISODES} at once, as rlexp does. Ratios of one seed are in brackets. One
+run of each side beforehand, ended at its first evaluation, filled the caches."""
     ]
     for name, result in results.items():
         parts.append(

@@ -1,4 +1,4 @@
-"""Results of several commands, each a JSON file with machine, versions, date and commit; one page is made of them."""
+"""Results of several commands: each a JSON file with machine, versions, date and commit; one page is made of them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from typing import Any
 from benchmarks.machine import described
 
 ROOT = Path(__file__).resolve().parent.parent
-STORE = Path("outputs/benchmarks")
 PICTURES = ROOT / "docs" / "benchmarks"
+STORE = PICTURES
+"""In the repository, so that a command that measures one thing again leaves the rest of the page as it was."""
 
 
 def add_option(parser: argparse.ArgumentParser) -> None:
     """Give a command the option that says where its results go."""
-    parser.add_argument("--store", type=Path, default=STORE, help=f"folder of the results (default {STORE})")
+    parser.add_argument(
+        "--store", type=Path, default=STORE, help=f"folder of the results (default {STORE.relative_to(ROOT)})"
+    )
 
 
 def save(folder: Path, name: str, data: dict[str, Any], *versions: str) -> None:

@@ -132,10 +132,12 @@ def main() -> None:
 
     arguments = parse()
     there = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
-    print(described())
+    devices = [arguments.device] if arguments.device else there
+    gpu = [torch.cuda.get_device_name(), f"CUDA {torch.version.cuda}"] if "cuda" in devices else []
+    print(described(*gpu))
     head = ("device", "num_envs", "steps/s", "collect", "update", "logging", "warm-up", "ratio to Stable-Baselines3")
     print(f"\n| {' | '.join(head)} | solved after |\n{'|---' * (len(head) + 1)}|", flush=True)
-    for device in [arguments.device] if arguments.device else there:
+    for device in devices:
         for num_envs in arguments.num_envs or NUM_ENVS[device]:
             updates = arguments.updates or (100 if num_envs <= 64 else 10)
             unit = peer() if arguments.peer else None

@@ -32,18 +32,25 @@ ALIGNMENT = 16  # elements: 64 bytes of float32, a cache line
 BETAS = (0.9, 0.999)
 
 
-def missing() -> str | None:
-    """Return what torch.compile would need and does not find: a C++ compiler, or Python's headers."""
+def missing(device: torch.device) -> str | None:
+    """Return what torch.compile would need and does not find: a C++ compiler, Python's headers, on a GPU Triton."""
     name = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
     if not shutil.which(name):
         return f"a C++ compiler ({name} not found; CXX names another)"
     header = Path(sysconfig.get_path("include")) / "Python.h"
-    return None if header.is_file() else f"Python's headers ({header} not found; such as the package python3-dev)"
+    if not header.is_file():
+        return f"Python's headers ({header} not found; such as the package python3-dev)"
+    if device.type == "cuda":
+        from torch.utils._triton import has_triton
+
+        if not has_triton():
+            return "Triton, and a GPU that it knows (from compute capability 7.0 on)"
+    return None
 
 
-def compiler_found() -> bool:
-    """Return whether there is what torch.compile needs; warn where it is not."""
-    lacking = missing()
+def compiler_found(device: torch.device) -> bool:
+    """Return whether there is what torch.compile needs on a device; warn where it is not."""
+    lacking = missing(device)
     if lacking is not None:
         log.warning("compiling needs %s; going on without", lacking)
     return lacking is None
@@ -89,7 +96,7 @@ class CompiledStep:
         self._settings, self._policy, self._loss, self._group = settings, policy, loss, group
         self._parameter, self._optimizer, self._weights = weights, optimizer, weights.detach()
         device = weights.device
-        self.learning_rate = torch.tensor(settings.learning_rate, device=device)
+        self.learning_rate = torch.tensor(settings.learning_rate, dtype=torch.float32, device=device)
         self._adam = settings.optimizer in ("adam", "adamw")
         # A graph that writes into its inputs is no CUDA graph.
         self._alone = self._adam and group.size == 1 and device.type == "cpu"
@@ -113,7 +120,8 @@ class CompiledStep:
             return ()
         state = self._optimizer.state[self._parameter]
         if not state:
-            state["step"] = torch.zeros((), device=self._weights.device)
+            # float32 whatever the precision: bfloat16 counts to 256
+            state["step"] = torch.zeros((), dtype=torch.float32, device=self._weights.device)
             state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(self._weights), torch.zeros_like(self._weights)
         return state["exp_avg"], state["exp_avg_sq"], state["step"]
 

@@ -28,7 +28,7 @@ def run_rank(rank: Rank) -> None:
     config = rank.config
     first = rank.index == 0
     display = Display(config.updates * config.steps_per_update) if first else None
-    if first and config.compiled and missing() is None:
+    if first and config.compiled and missing(rank.device) is None:
         print(
             "compiling the train step: the first update takes longer (seconds, or a minute the first time)", flush=True
         )

@@ -78,7 +78,7 @@ class Stepper:
         self._stepped: Any = fabric.setup_optimizers(self.optimizer) if self._scaled else self.optimizer
         self._autocast = nullcontext if config.fabric.precision == "32-true" else fabric.autocast  # not free
         self._compiled = None
-        if config.compiled and compiler_found():
+        if config.compiled and compiler_found(self.weights.device):
             self._compiled = CompiledStep(config.algo, policy, self._loss, self.weights, self.optimizer, group)
 
     def learning_rate(self, value: float) -> None:

@@ -78,7 +78,7 @@ class TensorPlayer:
         self._num_steps, self._generator, self._squash, self._autocast = num_steps, generator, squash, autocast
         self._device = device = generator.device
         self._low, self._high = torch.tensor([action.low, action.high], device=device).unbind(0)
-        self._compiled = _compiled(self._steps, device) if compile_steps and compiler_found() else None
+        self._compiled = _compiled(self._steps, device) if compile_steps and compiler_found(device) else None
         self._states = env.start(self._uniform(num_envs))
         self._obs = env.observe(self._states)
         self._elapsed = torch.zeros(num_envs, dtype=torch.int64, device=device)

@@ -1,9 +1,11 @@
 import pytest
 import torch
 
+from rlexp.checkpoint import load
 from rlexp.compiled import compiler_found
 from rlexp.models import build_policy
 from rlexp.step import flatten_parameters
+from tests.commands import command
 from tests.helpers import agent, composed, learner, state_of
 
 # One vector of parameters
@@ -57,7 +59,7 @@ def test_a_state_loads_into_flat_parameters():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not compiler_found(), reason="no C++ compiler")
+@pytest.mark.skipif(not compiler_found(torch.device("cpu")), reason="no C++ compiler")
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -86,3 +88,14 @@ def test_compiled_steps_equal_eager_ones(fabric, overrides):
     torch.testing.assert_close(other, eager, atol=1e-4, rtol=1e-4)
     assert second.policy_loss == pytest.approx(first.policy_loss, abs=1e-5)
     assert second.grad_norm == pytest.approx(first.grad_norm, rel=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not compiler_found(torch.device("cpu")), reason="no C++ compiler")
+def test_a_compiled_adam_counts_beyond_what_half_precision_can(tmp_path):
+    shape = ("env.num_envs=4", "algo.num_steps=32", "algo.per_rank_batch_size=32", "total_timesteps=2560")
+    done = command("compile=true", "fabric.precision=bf16-true", *shape, "hydra.run.dir=RUN", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    state = load(tmp_path / "RUN" / "checkpoints" / "last.ckpt")["learner"]["optimizer"]["state"][0]
+    assert state["step"].dtype == torch.float32
+    assert int(state["step"]) == 20 * 4 * 4  # updates, epochs, minibatches

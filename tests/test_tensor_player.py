@@ -178,7 +178,7 @@ def test_actions_are_drawn_from_the_policy_as_it_is_now():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not compiler_found(), reason="no C++ compiler")
+@pytest.mark.skipif(not compiler_found(torch.device("cpu")), reason="no C++ compiler")
 @pytest.mark.parametrize(
     "overrides",
     [("env=cartpole", "env.normalize_observations=true"), ("env=pendulum", "env.action_bounds=tanh"),

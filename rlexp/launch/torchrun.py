@@ -39,7 +39,7 @@ def run_as_rank(job: Job, body: Body) -> dict[str, Any]:
             _wait_for_all(rank)
         except Exception as error:  # said before the process group falls apart and others find that they lost a peer
             trace = shortened(traceback.format_exc(), LONGEST_TRACE)
-            if not LOST_PEER.search(str(error)):
+            if not LOST_PEER.search(one_line(error, index)):
                 tell(rank.run_dir, one_line(error, index), trace)
             raise
 
@@ -49,7 +49,7 @@ def run_as_rank(job: Job, body: Body) -> dict[str, Any]:
     except (Interrupted, Exception) as error:
         for number in (signal.SIGINT, signal.SIGTERM):  # torchrun stops the survivors: first they say what happened
             signal.signal(number, signal.SIG_IGN)
-        lost = isinstance(error, Exception) and LOST_PEER.search(str(error))
+        lost = isinstance(error, Exception) and LOST_PEER.search(one_line(error, index))
         dead = _dead_rank(launched[0][1], REAP_SECONDS if lost else 0.0) if launched else None
         if dead is None and isinstance(error, Interrupted):
             if index == 0 and summary.read()["state"] == "running":

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -20,6 +21,7 @@ import torch.distributed as dist
 from rlexp.checkpoint import checkpoint_due
 from rlexp.evaluator import Evaluator
 from rlexp.faults import check_rollout, check_update
+from rlexp.launch.rank import patience
 from rlexp.launch.stopping import stop_requested, stopped, stopping_between_updates
 from rlexp.learner import Learner
 from rlexp.models import build_policy
@@ -75,7 +77,8 @@ def run(rank: Rank, recorder: Recorder, start: Start | None = None) -> ActorCrit
     Raises:
         Interrupted: a stop was asked for; a checkpoint is written.
     """
-    trainers = dist.new_group(list(range(FIRST_TRAINER, rank.size)))  # every rank must make this call
+    timeout = timedelta(seconds=patience(rank.config.fabric.timeout_seconds))
+    trainers = dist.new_group(list(range(FIRST_TRAINER, rank.size)), timeout)  # every rank must make this call
     if rank.index == PLAYER:
         return _play(rank, recorder, start)
     return _train(rank, Group(FIRST_TRAINER, trainers, rank.board) if rank.size > 2 else Alone(), start)

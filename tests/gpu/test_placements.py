@@ -85,6 +85,41 @@ def test_a_player_on_the_cpu_gives_a_gpu_the_rollouts_that_it_gives_a_cpu(tmp_pa
         assert float(on_gpu[0][name]) == pytest.approx(float(on_cpu[0][name]), rel=1e-2, abs=1e-4), name
 
 
+TENSORS = ("env.backend=torch", "env.num_envs=64", "algo.per_rank_batch_size=512", "total_timesteps=20480")
+
+
+@one_gpu
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "bf16-true"])
+@pytest.mark.parametrize(
+    "words", [(), TENSORS, PLACEMENTS["player on the CPU"]], ids=["gymnasium", "tensors", "player"]
+)
+def test_a_compiled_train_step_trains_in_a_precision(words, precision, tmp_path):
+    trained(tmp_path / "cwd", "compile=true", f"fabric.precision={precision}", *words)
+
+
+@one_gpu
+@pytest.mark.parametrize("words", [(), TENSORS], ids=["gymnasium", "tensors"])
+def test_a_compiled_train_step_computes_what_an_eager_one_does(words, tmp_path):
+    eager, compiled = (trained(tmp_path / one, f"compile={one}", *words)[1][0] for one in ("false", "true"))
+    for name in ("Loss/policy_loss", "Loss/value_loss", "Loss/entropy_loss", "Info/grad_norm", "Info/value_mean"):
+        assert float(compiled[name]) == pytest.approx(float(eager[name]), rel=1e-2, abs=1e-4), name
+
+
+@one_gpu
+@pytest.mark.parametrize("words", [(), TENSORS, ("compile=true", *TENSORS)], ids=["gymnasium", "tensors", "compiled"])
+def test_a_run_on_a_gpu_goes_on_and_is_evaluated_on_the_cpu(words, tmp_path):
+    words = ("algo.anneal_lr=false", *words)
+    told, rows = trained(tmp_path / "cwd", *words)
+    total = 2 * told["env_steps"]
+    done = command("resume=RUN", f"total_timesteps={total}", cwd=tmp_path / "cwd")
+    assert done.returncode == 0, done.stderr
+    assert summary(tmp_path / "cwd" / "RUN")["env_steps"] == total
+    assert metrics(tmp_path / "cwd" / "RUN")[: len(rows)] == rows
+    checkpoint = "checkpoint=RUN/checkpoints/last.ckpt"
+    done = command(checkpoint, "episodes=2", cwd=tmp_path / "cwd", module="rlexp.evaluate")
+    assert done.returncode == 0, done.stderr
+
+
 @one_gpu
 @pytest.mark.parametrize("placement", ["coupled", "player on the CPU"])
 def test_the_same_seed_gives_the_same_metrics_on_a_gpu(placement, tmp_path):
@@ -118,7 +153,8 @@ def test_two_ranks_are_not_put_on_one_gpu(tmp_path):
 
 @one_gpu
 def test_a_killed_trainer_ends_the_run_and_is_named(tmp_path):
-    words = ("accelerator=cuda", *SHORT, "topology=decoupled", "fabric.devices=2", "total_timesteps=100000000")
+    words = ("accelerator=cuda", *SHORT, "topology=decoupled", "fabric.devices=2", "compile=false")
+    words = (*words, "total_timesteps=100000000")
     process = subprocess.Popen(
         [sys.executable, "-m", "rlexp.main", "hydra.run.dir=RUN", *words],
         cwd=tmp_path, env=environment() | {"RLEXP_TEST": str(tmp_path)}, stderr=subprocess.PIPE, text=True,

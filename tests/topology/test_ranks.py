@@ -314,7 +314,7 @@ def test_a_run_leaves_the_environment_variables_as_they_were(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not compiler_found(), reason="no C++ compiler")
+@pytest.mark.skipif(not compiler_found(torch.device("cpu")), reason="no C++ compiler")
 def test_compiled_ranks_learn_what_eager_ones_do(tmp_path):
     eager, compiled = (
         noted(tmp_path / word, "fabric.devices=2", f"compile={word}", "algo.per_rank_batch_size=16", updates=2)
