@@ -108,7 +108,7 @@ constraints: $(DEV) $(BENCH) ## write the versions in .venv into constraints.txt
 	@echo 'constraints.txt written'
 
 clean: ## remove .venv, caches and builds (outputs/ stays)
-	rm -rf $(VENV) build dist *.egg-info constraints.tmp
+	rm -rf $(VENV) build dist *.egg-info constraints.tmp docs/reference.tmp
 	rm -rf .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .coverage htmlcov
 	find . \( -path ./.git -o -path ./outputs \) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 

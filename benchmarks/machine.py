@@ -22,10 +22,11 @@ def processor() -> str:
 
 
 def commit() -> str:
-    """Return the commit that is checked out, with '+' where files differ from it."""
+    """Return the commit that is checked out, with '+' where files outside docs/ differ from it."""
     try:
         head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
-        changed = subprocess.run(["git", "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
+        words = ["git", "status", "--porcelain", "-uno", "--", ":/", ":(top,exclude)docs"]
+        changed = subprocess.run(words, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return head.stdout.strip() + ("+" if changed.stdout.strip() else "")

@@ -87,7 +87,7 @@ def image(name: str, title: str) -> str | None:
 
 def points_section(store: Path, name: str, title: str, heading: str) -> str | None:
     """Return a plot and its figures."""
-    if (result := load(store, f"points-{name}")) is None:
+    if (result := load(store, f"points-{name}")) is None or not result["series"]:
         return None
     series: dict[str, dict[str, list[float]]] = result["series"]
     counts = sorted({int(count) for points in series.values() for count in points})
@@ -117,9 +117,9 @@ def solved_section(store: Path) -> str | None:
 
 Wall clock from the start of the process to its end, one run after the other, interleaved by seed. Training ends when
 the mean return of {EVAL_EPISODES} greedy episodes reaches the threshold; all sides evaluate as often. {PEER} has
-rl-baselines3-zoo's settings, and evaluates as the zoo does by default, one episode after the other;
-*evaluating side by side* it plays the {EVAL_EPISODES} at once, as rlexp does. Ratios of one seed are in brackets. One
-run of each side beforehand, ended at its first evaluation, filled the caches."""
+rl-baselines3-zoo's settings, and evaluates one episode after the other, as the zoo does by default, or *side by side*:
+all {EVAL_EPISODES} at once, as rlexp does. Ratios of one seed are in brackets. One run of each side beforehand, ended
+at its first evaluation, filled the caches."""
     ]
     for name, result in results.items():
         parts.append(

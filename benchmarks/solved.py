@@ -6,7 +6,8 @@ usage: python -m benchmarks.solved [--tasks NAME ...] [--sides NAME ...] [--seed
 Sides: `preset` (rlexp's own settings, with the further overrides KEY=VALUE), `zoo` (rlexp with exactly the peer's),
 `sb3`, whose evaluations play one episode after the other, as the zoo's do, and `sb3-parallel`, which plays them side by
 side as rlexp does; one run after the other, interleaved by seed. All evaluate 10 greedy episodes as often. --add keeps
-what else the folder holds, sides and runs of other seeds. --solved, --steps and --eval-every are for trials.
+what else the folder holds, sides and runs of other seeds. --solved, --steps and --eval-every are for trials, which
+should have a --store of their own.
 """
 
 from __future__ import annotations
@@ -109,10 +110,11 @@ def times(runs: list[dict[str, Any]]) -> list[float]:
     return [one["seconds"] if one["solved"] else math.inf for one in runs]
 
 
-def against(ours: list[float], theirs: list[float]) -> str:
-    """Return the ratio of medians and its range; empty where most runs of a side did not solve the task."""
-    finite = math.isfinite(statistics.median(ours)) and math.isfinite(statistics.median(theirs))
-    return ratio(ours, theirs) if finite else ""
+def against(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> str:
+    """Return the ratio of medians and its range, of the seeds that both have; empty where most were not solved."""
+    both = {one["seed"] for one in ours} & {one["seed"] for one in theirs}
+    seconds = [times([one for one in runs if one["seed"] in both]) for runs in (ours, theirs)]
+    return ratio(*seconds) if both and all(math.isfinite(statistics.median(each)) for each in seconds) else ""
 
 
 def table(found: dict[str, list[dict[str, Any]]]) -> str:
@@ -128,7 +130,7 @@ def table(found: dict[str, list[dict[str, Any]]]) -> str:
         cells = (
             SIDES[side],
             spread(seconds, 1).replace("inf", "never"),
-            *("" if side in PEERS else against(seconds, times(found[peer])) for peer in peers),
+            *("" if side in PEERS else against(runs, found[peer]) for peer in peers),
             ", ".join(f"{one['seconds']:.1f}" + ("" if one["solved"] else " (not solved)") for one in runs),
             f"{statistics.median(one['env_steps'] for one in runs):,.0f}",
             f"{sum(one['solved'] for one in runs)} of {len(runs)}",
@@ -157,24 +159,26 @@ def main() -> None:
     chosen = {name: value for name, value in chosen.items() if value is not None}
     for name in arguments.tasks:
         task = dataclasses.replace(TASKS[name], **chosen)
-        try:
-            found = measure(task, arguments.sides, arguments.seeds, arguments.overrides)
-        except RuntimeError as error:
-            sys.exit(f"error: {error}")
-        if arguments.add and (stored := load(arguments.store, f"solved-{name}")):
-            runs = {side: others(stored["runs"].get(side, []), found.get(side, [])) for side in SIDES}
-            found = {side: kept for side, kept in runs.items() if kept}
-        print(f"\n{table(found)}\n")
-        result = {
+        result: dict[str, Any] = {
             "task": name,
             "solved": task.solved,
             "eval_every": task.eval_every,
             "preset": " ".join(settings_of(task, "preset", arguments.overrides)),
             "zoo": " ".join(settings_of(task, "zoo", arguments.overrides)),
-            "runs": found,
         }
+        stored = load(arguments.store, f"solved-{name}") if arguments.add else None
+        if stored and (other := [key for key in result if stored[key] != result[key]]):
+            sys.exit(f"error: --add, but what is stored of {name} was measured with other {', '.join(other)}")
+        try:
+            found = measure(task, arguments.sides, arguments.seeds, arguments.overrides)
+        except RuntimeError as error:
+            sys.exit(f"error: {error}")
+        if stored:
+            runs = {side: others(stored["runs"].get(side, []), found.get(side, [])) for side in SIDES}
+            found = {side: kept for side, kept in runs.items() if kept}
         version = version_in(sys.executable, "stable-baselines3")
-        save(arguments.store, f"solved-{name}", result, f"stable-baselines3 {version}")
+        save(arguments.store, f"solved-{name}", {**result, "runs": found}, f"stable-baselines3 {version}")
+        print(f"\n{table(found)}\n")
 
 
 if __name__ == "__main__":

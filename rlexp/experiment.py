@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 def run_rank(rank: Rank) -> None:
     """Train, and on rank 0 evaluate and write the results down."""
+    import torch
+
     from rlexp.compiled import missing
     from rlexp.topology import coupled, decoupled
     from rlexp.topology.state import start_of
@@ -28,7 +30,7 @@ def run_rank(rank: Rank) -> None:
     config = rank.config
     first = rank.index == 0
     display = Display(config.updates * config.steps_per_update) if first else None
-    if first and config.compiled and missing(rank.device) is None:
+    if first and config.compiled and missing(torch.device(config.fabric.accelerator)) is None:
         print(
             "compiling the train step: the first update takes longer (seconds, or a minute the first time)", flush=True
         )

@@ -1,12 +1,14 @@
 """The reckoning of the benchmarks; what they measure are real runs of `make bench`."""
 
 import importlib
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import benchmarks
+from benchmarks import points, solved
 from benchmarks.cases import CASES, VARIANTS
 from benchmarks.memory import steps_so_far
 from benchmarks.page import compose
@@ -73,6 +75,42 @@ def test_a_stored_measurement_comes_back_and_makes_the_page(tmp_path: Path) -> N
     assert "peer 1.2" in page
     assert "- Not measured: A: why." in page
     assert "## Memory" not in page
+
+
+def test_points_take_turns_and_those_that_are_refused_are_left_out(monkeypatch) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def measure(overrides: list[str], envs: int, players: int, trainers: int, seed: int) -> float:
+        asked.append((overrides[0], seed))
+        if overrides[0] == "refused":
+            raise Failed([], ["error: no such setting"])
+        return 100.0 * envs * seed
+
+    monkeypatch.setattr(points, "measure", measure)
+    shapes = [("a", 1, ["a"], (1, 1, 1)), ("b", 2, ["refused"], (2, 1, 1)), ("a", 4, ["c"], (4, 1, 1))]
+    rounds = [json.loads(json.dumps(found)) for found in points.by_turns(shapes, 2)]
+    assert asked == [("a", 1), ("refused", 1), ("c", 1), ("a", 2), ("c", 2)]
+    assert rounds == [{"a": {"1": [100.0], "4": [400.0]}}, {"a": {"1": [100.0, 200.0], "4": [400.0, 800.0]}}]
+
+
+def test_points_make_a_section_of_the_page_unless_there_are_none(tmp_path: Path) -> None:
+    save(tmp_path, "points-envs", {"series": {"one": {1: [1000.0, 3000.0, 2000.0], 4: [5.0, 5.0, 5.0]}}})
+    save(tmp_path, "points-ranks", {"series": {}})
+    page = compose(tmp_path, note=None)
+    assert "medians of 3 runs" in page
+    assert "| one | 2,000 | 5 |" in page
+    assert "Speed by ranks" not in page
+
+
+def test_times_to_solve_are_compared_over_the_seeds_that_both_sides_have() -> None:
+    def runs(*seconds: float, solved: bool = True) -> list[dict[str, object]]:
+        return [{"seed": i, "seconds": s, "env_steps": 1000, "solved": solved} for i, s in enumerate(seconds)]
+
+    found = {"preset": runs(10, 20, 30), "sb3": runs(20, 40), "sb3-parallel": runs(9, 9, 9, solved=False)}
+    row = solved.table(found).splitlines()[2]
+    assert "| 20.0 (10.0..30.0) | **0.50** (0.50..0.50) |  |" in row
+    kept = solved.others(runs(1, 2, 3), [{"seed": 1, "seconds": 9.0}])
+    assert [one["seconds"] for one in kept] == [1, 9.0, 3]
 
 
 def test_sides_that_did_other_work_are_refused_beyond_their_tolerance() -> None:

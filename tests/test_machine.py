@@ -155,7 +155,7 @@ def test_a_run_whose_directory_is_removed_ends_and_does_not_make_it_again(topolo
 
 
 def test_a_summary_that_cannot_be_written_is_named(tmp_path):
-    command = start(*small("total_timesteps=8000"), cwd=tmp_path / "cwd")
+    command = start(*small("total_timesteps=16000"), cwd=tmp_path / "cwd")
     path = command.cwd / "RUN" / "summary.json"
     wait_for(lambda: (path.parent / "metrics.csv").exists() and len(metrics(path.parent)) > 2, "updates")
     path.unlink()

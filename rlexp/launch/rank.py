@@ -133,16 +133,21 @@ def enter(job: Job, body: Body, board: Board | None = None) -> None:
     for name in ("lightning.fabric", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.WARNING)  # they announce each rank and each setting
     fabric.launch()
-    size = _check_world(config)
-    index = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
-    for seeder in (random.seed, np.random.seed):
-        seeder((config.seed + 7_919 * index) % 2**32)
-    torch.manual_seed(config.seed)  # equal on all ranks: the initial weights come from it
-    run_dir = _directory_of_rank_0(job.run_dir) if size > 1 else job.run_dir
-    with (run_dir / "main.log" if run_dir.is_dir() else Path(os.devnull)).open("a") as log:
-        body(Rank(config, job.spec, run_dir, fabric, index, size, log, board, job.origin))
-    if torch.distributed.is_initialized():  # not after an error: NCCL would wait there for ranks that know of none
-        torch.distributed.destroy_process_group()
+    failed = True
+    try:
+        size = _check_world(config)
+        index = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+        for seeder in (random.seed, np.random.seed):
+            seeder((config.seed + 7_919 * index) % 2**32)
+        torch.manual_seed(config.seed)  # equal on all ranks: the initial weights come from it
+        run_dir = _directory_of_rank_0(job.run_dir) if size > 1 else job.run_dir
+        with (run_dir / "main.log" if run_dir.is_dir() else Path(os.devnull)).open("a") as log:
+            body(Rank(config, job.spec, run_dir, fabric, index, size, log, board, job.origin))
+        failed = False
+    finally:
+        # With NCCL a rank that failed would wait here for others that know of nothing.
+        if torch.distributed.is_initialized() and not (failed and config.fabric.accelerator == "cuda"):
+            torch.distributed.destroy_process_group()
 
 
 def _threads(job: Job) -> int:

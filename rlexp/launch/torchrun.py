@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
 import traceback
 from typing import Any
 
+from rlexp.faults import writing
 from rlexp.launch.cause import LONGEST_TRACE, LOST_PEER, hung, log_size, logged, one_line, shortened, tell
 from rlexp.launch.rank import Body, Job, Rank, RunFailed, enter
 from rlexp.launch.stopping import Interrupted, stoppable
@@ -27,7 +29,8 @@ def run_as_rank(job: Job, body: Body) -> dict[str, Any]:
     index, begin = int(os.environ["RANK"]), time.monotonic()
     summary = Summary(job.run_dir)
     if index == 0:
-        summary.start(job.config.world_size, job.origin)
+        with writing(summary.path):
+            summary.start(job.config.world_size, job.origin)
         begin -= summary.read()["wall_seconds"]
     launched: list[tuple[Rank, list[int], int]] = []  # this rank, the processes of all ranks, where the log starts
 
@@ -54,7 +57,9 @@ def run_as_rank(job: Job, body: Body) -> dict[str, Any]:
         if dead is None and isinstance(error, Interrupted):
             if index == 0 and summary.read()["state"] == "running":
                 name = signal.Signals(error.signum).name
-                summary.change(state="interrupted", error=f"stopped by {name}", wall_seconds=time.monotonic() - begin)
+                done = {"error": f"stopped by {name}", "wall_seconds": time.monotonic() - begin}
+                with contextlib.suppress(OSError):
+                    summary.change(state="interrupted", **done)
             raise
         run_dir = launched[0][0].run_dir if launched else job.run_dir
         message = one_line(error, index) if dead is None else f"rank {dead} died"
@@ -65,7 +70,8 @@ def run_as_rank(job: Job, body: Body) -> dict[str, Any]:
         raise RunFailed(message) from error
     if index != 0:
         return {}
-    summary.change(state="completed", wall_seconds=time.monotonic() - begin)
+    with writing(summary.path):
+        summary.change(state="completed", wall_seconds=time.monotonic() - begin)
     return summary.read()
 
 
