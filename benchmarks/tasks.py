@@ -79,7 +79,7 @@ TASKS = {
             ent_coef=0.0,
             linear=True,
             preset=(
-                *("experiment=cartpole", "env.num_envs=16", "algo.learning_rate=2e-3"),
+                *("experiment=cartpole", "env.num_envs=16", "algo.per_rank_batch_size=512", "algo.learning_rate=4e-3"),
                 *("compile=false", "env.vectorization=vector"),
             ),
         ),
