@@ -1,9 +1,9 @@
 """Compose docs/benchmarks.md from stored results.
 
-usage: python -m benchmarks.page [--store FOLDER] [--page PATH] [--note TEXT]
+usage: python -m benchmarks.page [--store FOLDER] [--page PATH]
 
 Each section names the machine, versions, date and commit that its results were made with. What has not been measured
-has no section.
+has no section. What else is to be known of the machine, such as who shares it, stands in note.md in the store.
 """
 
 from __future__ import annotations
@@ -165,13 +165,14 @@ def left_out(store: Path) -> list[str]:
     return [name for name in names if load(store, name) is None]
 
 
-def compose(store: Path, note: str | None) -> str:
+def compose(store: Path) -> str:
     """Return the page."""
+    note = store / "note.md"
     cases = [section for case in CASES if (section := speed_section(store, case))]
     parts = [
         "# Benchmarks",
         "Made by `make bench`, `make bench-plots`, `make bench-solved`, `make bench-startup` and `make bench-memory`.",
-        note,
+        note.read_text().strip() if note.is_file() else None,
         HOW.rstrip() if cases else None,
         *cases,
         points_section(store, "envs", "Speed by environments", "environments in one process, CartPole"),
@@ -186,11 +187,10 @@ def compose(store: Path, note: str | None) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--page", type=Path, default=PAGE, help=f"default {PAGE.relative_to(ROOT)}")
-    parser.add_argument("--note", help="a sentence under the title, such as what else the machine did")
     add_option(parser)
     arguments = parser.parse_args()
     arguments.page.parent.mkdir(parents=True, exist_ok=True)
-    arguments.page.write_text(compose(arguments.store, arguments.note))
+    arguments.page.write_text(compose(arguments.store))
     print(f"written: {arguments.page}")
     if missing := left_out(arguments.store):
         print(f"left out of it, because {arguments.store} does not hold them: {', '.join(missing)}")

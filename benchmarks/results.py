@@ -2,9 +2,9 @@
 
 usage: python -m benchmarks.results [--only NAME ...] [--jobs 2] [--reuse]
 
-Each run is the user's own command with experiment=NAME seed=N eval.episodes=20; the page is made from the summaries
-that the runs leave in outputs/results/. --reuse takes a run that is already completed there instead of running it
-again.
+Each run is the user's own command with experiment=NAME seed=N eval.episodes=20; every preset is run as it is and by
+the fast paths, compiled, with environments of tensors or EnvPool's. The page is made from the summaries that the runs
+leave in outputs/results/. --reuse takes a run that is already completed there instead of running it again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import statistics
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,14 @@ LAST_UPDATES = 5
 
 @dataclass(frozen=True)
 class Task:
-    """A preset, the seeds it is run with, what it should reach, and what others published."""
+    """A preset, the seeds it is run with, what it should reach, what others published, and further settings."""
 
     name: str
     env_id: str
     seeds: tuple[int, ...]
     target: float
     published: str
+    overrides: tuple[str, ...] = ()
 
 
 TASKS = (
@@ -50,11 +51,17 @@ TASKS = (
     Task("lunarlander", "LunarLander-v3", (1, 2, 3, 4, 5), 242, "242.1 ± 31.8 (zoo, 1M, on v2); 183.3 (SLM-Lab, 300k)"),
 )
 EXAMPLE = Task("seed_example", "LunarLander-v3", (1,), 210, "199 to 231 (the example itself, on v2, same settings)")
+FAST = tuple(
+    replace(task, overrides=("compile=true", f"env.backend={'envpool' if task.name == 'lunarlander' else 'torch'}"))
+    for task in TASKS
+)
+"""The presets by the fastest path that their environments have."""
+ALL = (*TASKS, EXAMPLE, *FAST)
 
 
 def folder(task: Task, seed: int) -> Path:
     """Return where a run leaves its files."""
-    return OUTPUTS / f"{task.name}-seed{seed}"
+    return OUTPUTS / f"{task.name}{'-fast' if task.overrides else ''}-seed{seed}"
 
 
 def run(task: Task, seed: int, reuse: bool) -> dict[str, Any]:
@@ -62,10 +69,11 @@ def run(task: Task, seed: int, reuse: bool) -> dict[str, Any]:
     summary = folder(task, seed) / "summary.json"
     if not (reuse and summary.is_file() and json.loads(summary.read_text())["state"] == "completed"):
         command = [sys.executable, "-m", "rlexp.main", f"experiment={task.name}", f"seed={seed}", "eval.episodes=20"]
-        subprocess.run([*command, f"hydra.run.dir={folder(task, seed)}"], check=True, stdout=subprocess.DEVNULL)
+        command += [*task.overrides, f"hydra.run.dir={folder(task, seed)}"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     values: dict[str, Any] = json.loads(summary.read_text())
     objective = values["eval"]["mean_return"]
-    print(f"{task.name} seed {seed}: {objective:.1f} ({values['wall_seconds']:.0f} s)", flush=True)
+    print(f"{folder(task, seed).name}: {objective:.1f} ({values['wall_seconds']:.0f} s)", flush=True)
     return values
 
 
@@ -81,12 +89,15 @@ def row(task: Task, summaries: list[dict[str, Any]]) -> str:
     spread = statistics.stdev(means) if len(means) > 1 else 0.0
     mean = statistics.fmean(means)
     each = ", ".join(f"{value:.1f}" for value in means)
-    verdict = "yes" if mean >= task.target else "no"
     seconds = statistics.fmean(summary["wall_seconds"] for summary in summaries)
-    return (
-        f"| {task.env_id} | {summaries[0]['env_steps']:,} | {mean:.1f} ± {spread:.1f} | {each} | {task.target} | "
-        f"{verdict} | {task.published} | {'yes' if compiled(folder(task, task.seeds[0])) else 'no'} | {seconds:.0f} |"
-    )
+    by_itself = [task.published, "yes" if compiled(folder(task, task.seeds[0])) else "no"]
+    cells = [
+        *(task.env_id, f"{summaries[0]['env_steps']:,}", f"{mean:.1f} ± {spread:.1f}", each, f"{task.target}"),
+        "yes" if mean >= task.target else "no",
+        *([f"`{task.overrides[-1]}`"] if task.overrides else by_itself),
+        f"{seconds:.0f}",
+    ]
+    return f"| {' | '.join(cells)} |"
 
 
 def last_training_returns(path: Path) -> list[float]:
@@ -96,7 +107,7 @@ def last_training_returns(path: Path) -> list[float]:
     return returns[-LAST_UPDATES:]
 
 
-def page(rows: list[str], example: list[float], greedy: float) -> str:
+def page(rows: list[str], fast: list[str], example: list[float], greedy: float) -> str:
     """Return the text of docs/results.md."""
     return f"""# Results
 
@@ -110,11 +121,20 @@ sessions (SLM-Lab).
 The presets start from rl-baselines3-zoo or the Fabric example and were found in two to six tries each. Before these
 runs the chosen settings had been seen on one seed alone (Acrobot and LunarLander 1, Pendulum 2, MountainCar 11);
 settings that were turned down, on up to five of the seeds here. CartPole's is the zoo's own. `compile=auto`, the
-default, compiles the runs of 20,000 optimizer steps and more.
+default, compiles the runs of 20,000 optimizer steps and more. Two runs at a time, unless `--jobs` said otherwise.
 
 | task | steps | mean over seeds | each seed | target | reached | published | compiled | seconds a run |
 |---|---|---|---|---|---|---|---|---|
 {chr(10).join(rows)}
+
+## The same by the fast paths
+
+The same presets, seeds and evaluation, all with `compile=true`, and with environments of tensors or EnvPool's, whose
+random numbers are others than gymnasium's. EnvPool's LunarLander resets on the next step.
+
+| task | steps | mean over seeds | each seed | target | reached | environments | seconds a run |
+|---|---|---|---|---|---|---|---|
+{chr(10).join(fast)}
 
 ## The Fabric example's LunarLander settings
 
@@ -127,21 +147,22 @@ Mean training return of the last {LAST_UPDATES} updates: {", ".join(f"{value:.1f
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="*", default=[task.name for task in (*TASKS, EXAMPLE)])
+    names = [task.name for task in (*TASKS, EXAMPLE)]
+    parser.add_argument("--only", nargs="+", choices=names, default=names)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--reuse", action="store_true")
     arguments = parser.parse_args()
-    pairs = [(task, seed) for task in (*TASKS, EXAMPLE) if task.name in arguments.only for seed in task.seeds]
+    pairs = [(task, seed) for task in ALL if task.name in arguments.only for seed in task.seeds]
     with ThreadPoolExecutor(arguments.jobs) as pool:
         summaries = list(pool.map(lambda pair: run(*pair, arguments.reuse), pairs))
-    by_task: dict[str, list[dict[str, Any]]] = {}
+    by_task: dict[Task, list[dict[str, Any]]] = {}
     for (task, _), summary in zip(pairs, summaries, strict=True):
-        by_task.setdefault(task.name, []).append(summary)
-    rows = [row(task, by_task[task.name]) for task in TASKS if task.name in by_task]
-    print("\n".join(rows))
-    if len(by_task) == len(TASKS) + 1:
+        by_task.setdefault(task, []).append(summary)
+    rows, fast = ([row(task, by_task[task]) for task in kind if task in by_task] for kind in (TASKS, FAST))
+    print("\n".join([*rows, *fast]))
+    if len(by_task) == len(ALL):
         example = last_training_returns(folder(EXAMPLE, 1))
-        PAGE.write_text(page(rows, example, by_task[EXAMPLE.name][0]["eval"]["mean_return"]))
+        PAGE.write_text(page(rows, fast, example, by_task[EXAMPLE][0]["eval"]["mean_return"]))
         print(f"written: {PAGE}")
 
 

@@ -70,7 +70,9 @@ def test_a_stored_measurement_comes_back_and_makes_the_page(tmp_path: Path) -> N
     stored = load(tmp_path, "speed-cartpole")
     assert stored is not None
     assert Side.from_dict(stored["sides"][0]) == side
-    page = compose(tmp_path, note=None)
+    (tmp_path / "note.md").write_text("A shared machine.\n")
+    page = compose(tmp_path)
+    assert "\n\nA shared machine.\n\n## Speed\n\n" in page
     assert "### cartpole" in page
     assert "peer 1.2" in page
     assert "- Not measured: A: why." in page
@@ -96,7 +98,7 @@ def test_points_take_turns_and_those_that_are_refused_are_left_out(monkeypatch) 
 def test_points_make_a_section_of_the_page_unless_there_are_none(tmp_path: Path) -> None:
     save(tmp_path, "points-envs", {"series": {"one": {1: [1000.0, 3000.0, 2000.0], 4: [5.0, 5.0, 5.0]}}})
     save(tmp_path, "points-ranks", {"series": {}})
-    page = compose(tmp_path, note=None)
+    page = compose(tmp_path)
     assert "medians of 3 runs" in page
     assert "| one | 2,000 | 5 |" in page
     assert "Speed by ranks" not in page
