@@ -40,7 +40,7 @@ lunarlander: $(BOX2D) ## the same on LunarLander (installs Box2D)
 sweep: $(BASE) ## CartPole with seeds 1, 2 and 3, and a table of them
 	$(PY) -m rlexp.main --multirun experiment=cartpole seed=1,2,3 $(ARGS)
 
-results: $(DEV) ## train all presets on several seeds and write docs/results.md (hours)
+results: $(DEV) ## train all presets on several seeds, also by the fast paths, into docs/results.md (an hour or two)
 	$(PY) -m benchmarks.results $(ARGS)
 
 bench: $(BENCH) ## measure the speed against Stable-Baselines3

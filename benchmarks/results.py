@@ -2,9 +2,9 @@
 
 usage: python -m benchmarks.results [--only NAME ...] [--jobs 2] [--reuse]
 
-Each run is the user's own command with experiment=NAME seed=N eval.episodes=20; every preset is run as it is and by
-the fast paths, compiled, with environments of tensors or EnvPool's. The page is made from the summaries that the runs
-leave in outputs/results/. --reuse takes a run that is already completed there instead of running it again.
+Each run is the user's own command with experiment=NAME seed=N eval.episodes=20; the five presets are run as they are
+and by the fast paths: compiled, with environments of tensors or EnvPool's. The page is made from the summaries that the
+runs leave in outputs/results/. --reuse takes a run that is already completed there instead of running it again.
 """
 
 from __future__ import annotations
@@ -31,14 +31,20 @@ LAST_UPDATES = 5
 
 @dataclass(frozen=True)
 class Task:
-    """A preset, the seeds it is run with, what it should reach, what others published, and further settings."""
+    """A preset, the seeds it is run with, what it should reach, what others published, and what it is run by.
+
+    Attributes:
+        backend: the fastest that the environment has; empty: only as the preset says.
+        fast: whether this is the preset by that backend, compiled.
+    """
 
     name: str
     env_id: str
     seeds: tuple[int, ...]
     target: float
     published: str
-    overrides: tuple[str, ...] = ()
+    backend: str = "torch"
+    fast: bool = False
 
 
 TASKS = (
@@ -48,29 +54,38 @@ TASKS = (
     ),
     Task("mountaincar", "MountainCar-v0", (1, 2, 3, 4, 5), -110, "-110.4 ± 19.5 (zoo, 1M); -200 (CleanRL, 500k)"),
     Task("pendulum", "Pendulum-v1", (1, 2, 3, 4, 5), -172, "-172.2 ± 104.2 (zoo, 100k, gSDE); -174.9 (SLM-Lab, 300k)"),
-    Task("lunarlander", "LunarLander-v3", (1, 2, 3, 4, 5), 242, "242.1 ± 31.8 (zoo, 1M, on v2); 183.3 (SLM-Lab, 300k)"),
+    Task(
+        "lunarlander",
+        "LunarLander-v3",
+        (1, 2, 3, 4, 5),
+        242,
+        "242.1 ± 31.8 (zoo, 1M, on v2); 183.3 (SLM-Lab, 300k)",
+        "envpool",
+    ),
 )
-EXAMPLE = Task("seed_example", "LunarLander-v3", (1,), 210, "199 to 231 (the example itself, on v2, same settings)")
-FAST = tuple(
-    replace(task, overrides=("compile=true", f"env.backend={'envpool' if task.name == 'lunarlander' else 'torch'}"))
-    for task in TASKS
-)
-"""The presets by the fastest path that their environments have."""
+EXAMPLE = Task("seed_example", "LunarLander-v3", (1,), 210, "199 to 231 (the example itself, on v2, same settings)", "")
+FAST = tuple(replace(task, fast=True) for task in TASKS if task.backend)
 ALL = (*TASKS, EXAMPLE, *FAST)
 
 
 def folder(task: Task, seed: int) -> Path:
     """Return where a run leaves its files."""
-    return OUTPUTS / f"{task.name}{'-fast' if task.overrides else ''}-seed{seed}"
+    return OUTPUTS / f"{task.name}{'-fast' if task.fast else ''}-seed{seed}"
+
+
+def completed(task: Task, seed: int) -> bool:
+    """Return whether this run was made before."""
+    summary = folder(task, seed) / "summary.json"
+    return summary.is_file() and json.loads(summary.read_text())["state"] == "completed"
 
 
 def run(task: Task, seed: int, reuse: bool) -> dict[str, Any]:
     """Run one seed of a task in a process of its own; return its summary."""
     summary = folder(task, seed) / "summary.json"
-    if not (reuse and summary.is_file() and json.loads(summary.read_text())["state"] == "completed"):
+    if not (reuse and completed(task, seed)):
         command = [sys.executable, "-m", "rlexp.main", f"experiment={task.name}", f"seed={seed}", "eval.episodes=20"]
-        command += [*task.overrides, f"hydra.run.dir={folder(task, seed)}"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        command += ["compile=true", f"env.backend={task.backend}"] if task.fast else []
+        subprocess.run([*command, f"hydra.run.dir={folder(task, seed)}"], check=True, stdout=subprocess.DEVNULL)
     values: dict[str, Any] = json.loads(summary.read_text())
     objective = values["eval"]["mean_return"]
     print(f"{folder(task, seed).name}: {objective:.1f} ({values['wall_seconds']:.0f} s)", flush=True)
@@ -90,13 +105,15 @@ def row(task: Task, summaries: list[dict[str, Any]]) -> str:
     mean = statistics.fmean(means)
     each = ", ".join(f"{value:.1f}" for value in means)
     seconds = statistics.fmean(summary["wall_seconds"] for summary in summaries)
-    by_itself = [task.published, "yes" if compiled(folder(task, task.seeds[0])) else "no"]
     cells = [
         *(task.env_id, f"{summaries[0]['env_steps']:,}", f"{mean:.1f} ± {spread:.1f}", each, f"{task.target}"),
         "yes" if mean >= task.target else "no",
-        *([f"`{task.overrides[-1]}`"] if task.overrides else by_itself),
-        f"{seconds:.0f}",
     ]
+    if task.fast:
+        cells.append(f"`env.backend={task.backend}`")
+    else:
+        cells += [task.published, "yes" if compiled(folder(task, task.seeds[0])) else "no"]
+    cells.append(f"{seconds:.0f}")
     return f"| {' | '.join(cells)} |"
 
 
@@ -107,21 +124,33 @@ def last_training_returns(path: Path) -> list[float]:
     return returns[-LAST_UPDATES:]
 
 
-def page(rows: list[str], fast: list[str], example: list[float], greedy: float) -> str:
-    """Return the text of docs/results.md."""
+def page(made: str, how: str, rows: list[str], fast: list[str], example: list[float], greedy: float) -> str:
+    """Return the text of docs/results.md.
+
+    Args:
+        made: machine, versions, date and commit.
+        how: how the runs were made.
+        rows: of the presets as they are.
+        fast: the same by the fast paths.
+        example: training returns of the example's last updates.
+        greedy: its evaluation.
+    """
     return f"""# Results
 
-Made by `make results`. {described()}
+Made by `make results`. {made}
 
 Each value is the final greedy evaluation of one seed, the mean return of 20 episodes on seeds apart from training's;
 the figure after ± is the standard deviation over seeds. The presets are in `conf/experiment/`. The published numbers
 are of one run (rl-baselines3-zoo: deterministic evaluation, ± over episodes), of training returns (CleanRL) or of 4
 sessions (SLM-Lab).
 
-The presets start from rl-baselines3-zoo or the Fabric example and were found in two to six tries each. Before these
-runs the chosen settings had been seen on one seed alone (Acrobot and LunarLander 1, Pendulum 2, MountainCar 11);
-settings that were turned down, on up to five of the seeds here. CartPole's is the zoo's own. `compile=auto`, the
-default, compiles the runs of 20,000 optimizer steps and more. Two runs at a time, unless `--jobs` said otherwise.
+The presets start from rl-baselines3-zoo or the Fabric example and were found in two to six tries each. Before the
+first such runs the chosen settings had been seen on one seed alone (Acrobot and LunarLander 1, Pendulum 2, MountainCar
+11); settings that were turned down, on up to five of the seeds here. CartPole's is the zoo's own. `compile=auto`, the
+default, compiles the runs of 20,000 optimizer steps and more.
+
+{how} Seconds are those from the launch to the end of a run, evaluation and compilation included, beside other runs:
+they are no measure of speed, [benchmarks.md](benchmarks.md) is.
 
 | task | steps | mean over seeds | each seed | target | reached | published | compiled | seconds a run |
 |---|---|---|---|---|---|---|---|---|
@@ -129,8 +158,8 @@ default, compiles the runs of 20,000 optimizer steps and more. Two runs at a tim
 
 ## The same by the fast paths
 
-The same presets, seeds and evaluation, all with `compile=true`, and with environments of tensors or EnvPool's, whose
-random numbers are others than gymnasium's. EnvPool's LunarLander resets on the next step.
+The same presets, seeds and evaluation, with `compile=true` and with environments of tensors or EnvPool's, whose random
+numbers are others than gymnasium's. EnvPool's LunarLander resets on the next step.
 
 | task | steps | mean over seeds | each seed | target | reached | environments | seconds a run |
 |---|---|---|---|---|---|---|---|
@@ -152,9 +181,11 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--reuse", action="store_true")
     arguments = parser.parse_args()
+    made = described()
     pairs = [(task, seed) for task in ALL if task.name in arguments.only for seed in task.seeds]
+    reused = sum(arguments.reuse and completed(*pair) for pair in pairs)
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        summaries = list(pool.map(lambda pair: run(*pair, arguments.reuse), pairs))
+        summaries = list(pool.map(lambda pair: run(*pair, reuse=arguments.reuse), pairs))
     by_task: dict[Task, list[dict[str, Any]]] = {}
     for (task, _), summary in zip(pairs, summaries, strict=True):
         by_task.setdefault(task, []).append(summary)
@@ -162,7 +193,9 @@ def main() -> None:
     print("\n".join([*rows, *fast]))
     if len(by_task) == len(ALL):
         example = last_training_returns(folder(EXAMPLE, 1))
-        PAGE.write_text(page(rows, fast, example, by_task[EXAMPLE][0]["eval"]["mean_return"]))
+        how = f"{arguments.jobs} at a time" + (f", {reused} of {len(pairs)} by an earlier call" if reused else "")
+        greedy = by_task[EXAMPLE][0]["eval"]["mean_return"]
+        PAGE.write_text(page(made, f"Runs were made {how}.", rows, fast, example, greedy))
         print(f"written: {PAGE}")
 
 

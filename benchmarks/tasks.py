@@ -14,7 +14,8 @@ class Task:
         eval_every: environment steps between evaluations, for all alike.
         steps: environment steps after which a run has failed.
         linear: whether learning rate and clip range fall linearly to 0.
-        preset: rlexp's own settings.
+        preset: rlexp's own settings. CartPole's were chosen among a dozen by the time to solve on seeds 11 to 21;
+            LunarLander's are those of docs/results.md.
     """
 
     name: str

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import benchmarks
-from benchmarks import points, solved
+from benchmarks import points, results, solved
 from benchmarks.cases import CASES, VARIANTS
 from benchmarks.memory import steps_so_far
 from benchmarks.page import compose
@@ -76,6 +76,7 @@ def test_a_stored_measurement_comes_back_and_makes_the_page(tmp_path: Path) -> N
     assert "### cartpole" in page
     assert "peer 1.2" in page
     assert "- Not measured: A: why." in page
+    assert "- Not measured: rlexp eager: not asked for." in page
     assert "## Memory" not in page
 
 
@@ -102,6 +103,16 @@ def test_points_make_a_section_of_the_page_unless_there_are_none(tmp_path: Path)
     assert "medians of 3 runs" in page
     assert "| one | 2,000 | 5 |" in page
     assert "Speed by ranks" not in page
+
+
+def test_results_by_the_fast_paths_have_a_table_of_their_own() -> None:
+    task = results.FAST[0]
+    summaries = [{"eval": {"mean_return": mean}, "env_steps": 1000, "wall_seconds": 5.0} for mean in (480.0, 500.0)]
+    text = results.page("made", "how", [], [results.row(task, summaries)], [1.0], 2.0)
+    *_, head, _, row = text.partition("\n\n## The Fabric")[0].splitlines()
+    assert row.count("|") == head.count("|")
+    assert "490.0 ± 14.1" in row
+    assert results.folder(task, 3) != results.folder(results.TASKS[0], 3)
 
 
 def test_times_to_solve_are_compared_over_the_seeds_that_both_sides_have() -> None:
