@@ -149,8 +149,9 @@ first such runs the chosen settings had been seen on one seed alone (Acrobot and
 11); settings that were turned down, on up to five of the seeds here. CartPole's is the zoo's own. `compile=auto`, the
 default, compiles the runs of 20,000 optimizer steps and more.
 
-{how} Seconds are those from the launch to the end of a run, evaluation and compilation included, beside other runs:
-they are no measure of speed, [benchmarks.md](benchmarks.md) is.
+{how}
+Seconds are those from the launch to the end of a run, evaluation and compilation included, beside other runs: they are
+no measure of speed, [benchmarks.md](benchmarks.md) is.
 
 | task | steps | mean over seeds | each seed | target | reached | published | compiled | seconds a run |
 |---|---|---|---|---|---|---|---|---|
