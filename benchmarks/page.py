@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cases import CASES, VARIANTS
+from benchmarks.solved import SIDES
 from benchmarks.solved import table as solved_table
 from benchmarks.store import PICTURES, ROOT, add_option, load
 from benchmarks.tables import PEER, Side, phase_table, speed_table, spread
@@ -132,11 +133,23 @@ rlexp with the zoo's settings compares the implementations alone."""
     for name, result in results.items():
         parts.append(
             f"### {name}: a mean return of {result['solved']:g}, evaluated every {result['eval_every']:,} steps\n\n"
-            f"{result['made']}\n\n{solved_table(result['runs'])}\n\n"
+            + "".join(f"{made}\n\n" for made in calls(result))
+            + f"{solved_table(result['runs'])}\n\n"
             f"- rlexp's own settings: `{result['preset']}`"
             + (f"\n- the zoo's: `{result['zoo']}`" if "zoo" in result["runs"] else "")
         )
     return "\n\n".join(parts)
+
+
+def calls(result: dict[str, Any]) -> list[str]:
+    """Return by which calls the runs were made: more than one where --add put further ones beside the first."""
+    if "added" not in result:
+        return [result["made"]]
+    added = ", ".join(SIDES[side] for side in result["added"])
+    return [
+        f"By the last call, on its own: {added}. {result['made']}",
+        *(f"By an earlier call: {made}" for made in result["earlier"]),
+    ]
 
 
 def startup_section(store: Path) -> str | None:

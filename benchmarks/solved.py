@@ -174,6 +174,7 @@ def main() -> None:
         except RuntimeError as error:
             sys.exit(f"error: {error}")
         if stored:
+            result |= {"added": list(found), "earlier": [*stored.get("earlier", []), stored["made"]]}
             runs = {side: others(stored["runs"].get(side, []), found.get(side, [])) for side in SIDES}
             found = {side: kept for side, kept in runs.items() if kept}
         version = version_in(sys.executable, "stable-baselines3")

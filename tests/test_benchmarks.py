@@ -115,6 +115,15 @@ def test_results_by_the_fast_paths_have_a_table_of_their_own() -> None:
     assert results.folder(task, 3) != results.folder(results.TASKS[0], 3)
 
 
+def test_runs_that_were_added_name_both_calls(tmp_path: Path) -> None:
+    runs = {side: [{"seed": 1, "seconds": 9.0, "env_steps": 1000, "solved": True}] for side in ("preset", "zoo")}
+    result = {"solved": 475.0, "eval_every": 8192, "preset": "p", "zoo": "z", "runs": runs}
+    save(tmp_path, "solved-cartpole", {**result, "added": ["zoo"], "earlier": ["yesterday."]})
+    page = compose(tmp_path)
+    assert "By the last call, on its own: rlexp, the zoo's settings. " in page
+    assert "By an earlier call: yesterday." in page
+
+
 def test_times_to_solve_are_compared_over_the_seeds_that_both_sides_have() -> None:
     def runs(*seconds: float, solved: bool = True) -> list[dict[str, object]]:
         return [{"seed": i, "seconds": s, "env_steps": 1000, "solved": solved} for i, s in enumerate(seconds)]
