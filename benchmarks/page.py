@@ -127,8 +127,8 @@ rl-baselines3-zoo's settings, and evaluates one episode after the other, as the 
 all {EVAL_EPISODES} at once, as rlexp does. Ratios of one seed are in brackets. One run of each side beforehand, ended
 at its first evaluation, filled the caches.
 
-rlexp's own settings were chosen by hand, CartPole's on other seeds, LunarLander's on seed 1; its peer's were not. Only
-rlexp with the zoo's settings compares the implementations alone."""
+rlexp's own settings were chosen by hand, CartPole's on other seeds, LunarLander's as [results.md](results.md) says of
+its preset; its peer's were not. Only rlexp with the zoo's settings compares the implementations alone."""
     ]
     for name, result in results.items():
         parts.append(
