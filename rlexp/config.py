@@ -51,6 +51,15 @@ class EnvConfig:
     action_bounds: str = setting(
         "clip", "How Box actions keep their bounds: clip, or tanh squashing.", choices=("clip", "tanh")
     )
+    seeding: str = setting(
+        "offset",
+        "Seeds of environments; offset: seed + rank * num_envs + i, so runs with neighbouring seeds share most of "
+        "them; spawn: unrelated ones.",
+        choices=("offset", "spawn"),
+    )
+    check: bool = setting(
+        True, "Before the start, reset and step the environment and refuse one that breaks its own spaces."
+    )
 
     @property
     def resets_on_next_step(self) -> bool:
@@ -108,6 +117,16 @@ class EvalConfig:
 
 
 @dataclass
+class LogConfig:
+    """What is logged beside the scalars of training."""
+
+    infos: list[str] = setting(
+        [],
+        "Values of the environment's info, such as [is_success]: mean over episodes of the last step's, as Game/NAME.",
+    )
+
+
+@dataclass
 class SweepConfig:
     """What a sweep does in a directory that it has been in before."""
 
@@ -133,6 +152,7 @@ class Config:
     fabric: FabricConfig = field(default_factory=FabricConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
+    log: LogConfig = field(default_factory=LogConfig)
     resume: str | None = setting(None, "Run directory or checkpoint to go on from; auto: hydra.run.dir, if it has one.")
     sweep: SweepConfig = field(default_factory=SweepConfig)
 

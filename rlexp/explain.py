@@ -138,7 +138,15 @@ def _type_name(key: str) -> str | None:
         found = declared.get(name)
         if found is None:
             return None
-        nested = {"EnvConfig", "TopologyConfig", "FabricConfig", "CheckpointConfig", "EvalConfig", "SweepConfig"}
+        nested = {
+            "EnvConfig",
+            "TopologyConfig",
+            "FabricConfig",
+            "CheckpointConfig",
+            "EvalConfig",
+            "LogConfig",
+            "SweepConfig",
+        }
         if str(found) in nested:
             import rlexp.config
 

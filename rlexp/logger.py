@@ -76,6 +76,11 @@ def log_to(path: Path) -> logging.Handler:
     return handler
 
 
+def info_name(name: str) -> str:
+    """Return the name of the scalar for a value of the environment's infos that `log.infos` names."""
+    return f"Game/{name}"
+
+
 def _mean(values: list[float]) -> float:
     return sum(values) / len(values) if values else math.nan
 
@@ -117,7 +122,7 @@ class Recorder:
             self._file = (run_dir / "metrics.csv").open("a" if self.updates else "w", newline="")
             self._rows = csv.writer(self._file)
             if not self.updates:
-                self._rows.writerow(COLUMNS)
+                self._rows.writerow([*COLUMNS, *map(info_name, config.log.infos)])
         with writing(run_dir / "tensorboard"):
             known = start.get("evaluated")
             over = self.updates >= config.updates or config.eval.enough(known)  # then it is evaluated once more
@@ -181,7 +186,13 @@ class Recorder:
             "Time/update_seconds": report.update_seconds,
         }
         metrics: Metrics = report.metrics
-        return values | {name: getattr(metrics, field) for field, name in METRIC_NAMES.items()}
+        told = [episode.infos for episode in report.episodes if episode.infos]
+        columns = zip(*told, strict=True) if told else [()] * len(self._config.log.infos)
+        infos = {
+            info_name(name): _mean([value for value in column if not math.isnan(value)])
+            for name, column in zip(self._config.log.infos, columns, strict=True)
+        }
+        return values | {name: getattr(metrics, field) for field, name in METRIC_NAMES.items()} | infos
 
     def checkpoint(self, policy: ActorCritic, learner: dict[str, Any], ranks: list[dict[str, Any]]) -> None:
         """Write last.ckpt, and best.ckpt where these weights are the best so far.

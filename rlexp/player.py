@@ -75,6 +75,7 @@ class Player:
         terminated, truncated = np.empty((steps, count), np.bool_), np.empty((steps, count), np.bool_)
         valid = np.empty((steps, count), np.bool_)
         final_obs: list[np.ndarray] = []
+        infos: dict[int, np.ndarray] = {}  # by step: [N, K], see StepResult
         sample = sampler(self._policy, distribution.noise((steps, count), self._generator))
         rows, action_rows = obs.numpy(), actions.numpy()
         with torch.inference_mode():
@@ -86,8 +87,10 @@ class Player:
                 valid[step] = result.valid
                 if result.final_obs:
                     final_obs += result.final_obs
+                if result.infos is not None:
+                    infos[step] = result.infos
         self._next_obs = obs[-1].clone()
-        self._count_episodes(rewards, terminated | truncated, valid)
+        self._count_episodes(rewards, terminated | truncated, valid, infos)
         final = torch.from_numpy(np.stack(final_obs)) if final_obs else obs.new_empty((0, width))
         return Rollout(
             obs=obs,
@@ -109,7 +112,9 @@ class Player:
             flat = in_chunks(self._policy.log_prob, *rows)
         return flat.view(obs.shape[:2]).cpu()
 
-    def _count_episodes(self, rewards: np.ndarray, done: np.ndarray, valid: np.ndarray) -> None:
+    def _count_episodes(
+        self, rewards: np.ndarray, done: np.ndarray, valid: np.ndarray, infos: dict[int, np.ndarray]
+    ) -> None:
         """Add up valid rewards [T, N] episode by episode, and keep the sums of those that go on."""
         rewards = np.where(valid, rewards, 0)
         self.episodes = []
@@ -117,7 +122,8 @@ class Player:
         for step, env in zip(*done.nonzero(), strict=True):
             total = self._returns[env] + rewards[start[env] : step + 1, env].sum()
             length = self._lengths[env] + valid[start[env] : step + 1, env].sum()
-            self.episodes.append(Episode(float(total), int(length)))
+            told = tuple(infos[step][env].tolist()) if step in infos else ()
+            self.episodes.append(Episode(float(total), int(length), told))
             self._returns[env], self._lengths[env], start[env] = 0.0, 0, step + 1
         for env in range(done.shape[1]):
             self._returns[env] += rewards[start[env] :, env].sum()

@@ -24,6 +24,10 @@ def validate(config: Config) -> None:
     _check_env(config.env, config.algo.num_steps)
     if config.env.backend == "torch":
         _check_torch_backend(config.env)
+        if config.log.infos:
+            raise ConfigError("log.infos: environments of env.backend=torch have no infos; give env.backend=gymnasium")
+    if len(set(config.log.infos)) < len(config.log.infos):
+        raise ConfigError(f"log.infos={config.log.infos} names a value twice")
     if config.updates < 1:
         raise ConfigError(
             f"total_timesteps={config.total_timesteps} is less than one update of {config.steps_per_update} steps "
@@ -50,7 +54,7 @@ def validate(config: Config) -> None:
             f"trainers, since some steps only reset; give algo.num_steps={2 * config.trainers} or more"
         )
     last_seed = config.seed + config.players * config.env.num_envs
-    if last_seed >= EVAL_SEED_START:
+    if last_seed >= EVAL_SEED_START and config.env.seeding == "offset":
         raise ConfigError(f"seed={config.seed} is out of range; allowed: below {EVAL_SEED_START} for every environment")
     threads = config.fabric.threads_per_rank
     if isinstance(threads, str) and threads != "auto":

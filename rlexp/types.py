@@ -169,10 +169,17 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Episode:
-    """A finished episode: undiscounted sum of raw rewards, and length in steps."""
+    """A finished episode.
+
+    Attributes:
+        episode_return: undiscounted sum of raw rewards.
+        length: in steps.
+        infos: the values that `log.infos` names, from the info of its last step; NaN where one is missing.
+    """
 
     episode_return: float
     length: int
+    infos: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib.util
+import tempfile
+import traceback
 import warnings
+from typing import Any
 
 import gymnasium
 import numpy as np
 
 from rlexp.config import Config
+from rlexp.envs.guard import described
 from rlexp.envs.make import make_environment
 from rlexp.envs.next_step import check_next_step
+from rlexp.envs.randomness import kept_globals
 from rlexp.envs.spaces import space_spec
 from rlexp.envs.tensors import TIME_LIMITS
+from rlexp.envs.trial import check_trial, close
 from rlexp.settings import ConfigError
 from rlexp.types import SpaceSpec
 
@@ -35,7 +42,7 @@ def check_environment(config: Config) -> SpaceSpec:
             "or give env.backend=gymnasium"
         )
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), kept_globals():
             warnings.simplefilter("ignore")  # of an old version, say: what matters of it is in the error
             env = make_environment(config.env)
     except gymnasium.error.DependencyNotInstalled as error:
@@ -45,17 +52,19 @@ def check_environment(config: Config) -> SpaceSpec:
     except ModuleNotFoundError as error:
         name = error.name or getattr(error.__cause__, "name", None)  # gymnasium wraps the error of module:Id
         raise ConfigError(f"env.id={env_id} needs module {name}, which is not installed") from None
-    except Exception as error:
-        detail = " ".join(str(error).split())
-        raise ConfigError(f"env.id={env_id} does not build: {type(error).__name__}: {detail}") from error
+    except (Exception, SystemExit) as error:
+        raise ConfigError(f"env.id={env_id} does not build: {described(error)}{_kept(error)}") from error
     try:
         spec = space_spec(env.observation_space, env.action_space)
         if config.capture_video and "rgb_array" not in env.metadata.get("render_modes", []):
             raise ConfigError(f"capture_video=true, but {env_id} has no render mode rgb_array")
+        if config.env.check:
+            _try(env, config)
     except ConfigError as error:
-        raise ConfigError(f"env.id={env_id}: {error}") from None
+        raise ConfigError(f"env.id={env_id}: {error}") from error.__cause__
     finally:
-        env.close()
+        with contextlib.suppress(Exception):
+            env.close()
     _check_bounds(config, spec)
     if config.env.resets_on_next_step:
         with warnings.catch_warnings():
@@ -71,6 +80,33 @@ def film_note(config: Config) -> str | None:
         return None
     chosen = "env.vectorization=vector" if backend == "gymnasium" else f"env.backend={backend}"
     return f"capture_video=true films the test episode only: {chosen} steps all environments at once"
+
+
+def _try(env: gymnasium.Env[Any, Any], config: Config) -> None:
+    """Try the environment out, as if nothing had happened: no global generator is left in another state.
+
+    Raises:
+        ConfigError: it is wrong; where it raised, its traceback is in a file that the message names.
+    """
+    try:
+        with warnings.catch_warnings(), kept_globals():
+            warnings.simplefilter("ignore")  # of gymnasium's own checker
+            check_trial(env, config.fabric.timeout_seconds)
+            close(env, config.fabric.timeout_seconds)
+    except ConfigError as error:
+        raise ConfigError(f"{error}{_kept(error.__cause__)}") from error.__cause__
+
+
+def _kept(error: BaseException | None) -> str:
+    """Write the traceback of what an environment raised to a file; return where, as the end of a message."""
+    if error is None:
+        return ""
+    text = "".join(traceback.format_exception(error))
+    with contextlib.suppress(OSError):
+        with tempfile.NamedTemporaryFile("w", prefix="rlexp-traceback-", suffix=".txt", delete=False) as file:
+            file.write(text)
+        return f"; its traceback is in {file.name}"
+    return ""
 
 
 def _check_bounds(config: Config, spec: SpaceSpec) -> None:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import copy
+import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, SupportsFloat
 
 import gymnasium
+import numpy as np
 from gymnasium.wrappers import FrameStackObservation, RecordVideo
 
 from rlexp.config import EnvConfig
+from rlexp.envs.guard import Guard
+from rlexp.envs.randomness import OwnGlobals
 from rlexp.envs.replay import Replay
 from rlexp.faults import writing
 
 Env = gymnasium.Env[Any, Any]
+CONSTRUCTION = 1
+"""Added to an environment's seed for what it draws while it is built, so that its first reset draws other numbers."""
 
 
 class Film(RecordVideo):
@@ -61,7 +68,7 @@ def make_environment(config: EnvConfig, video_folder: Path | None = None, video_
         video_name: first part of the files' names. For "test" the first episode alone is filmed, otherwise episodes 0,
             1, 8, 27, ..., then each 1000th (gymnasium's own schedule).
     """
-    kwargs: dict[str, Any] = dict(config.kwargs)
+    kwargs: dict[str, Any] = copy.deepcopy(config.kwargs)  # an environment may write into what it is given
     if config.max_episode_steps is not None:
         kwargs["max_episode_steps"] = config.max_episode_steps
     if video_folder is not None:
@@ -79,6 +86,31 @@ def make_environment(config: EnvConfig, video_folder: Path | None = None, video_
     return env
 
 
-def maker(config: EnvConfig, video_folder: Path | None, video_name: str) -> Callable[[], Env]:
-    """Return a function without arguments that builds the environment, such that its episodes can be played again."""
-    return lambda: Replay(make_environment(config, video_folder, video_name))
+def maker(
+    config: EnvConfig,
+    number: int,
+    video_folder: Path | None,
+    video_name: str,
+    seed: int | None = None,
+    infos: Sequence[str] = (),
+) -> Callable[[], Env]:
+    """Return a function without arguments that builds an environment, such that its episodes can be played again.
+
+    Args:
+        config: the environment's settings.
+        number: its number within its rank.
+        video_folder: see `make_environment`.
+        video_name: see `make_environment`.
+        seed: of its first reset, from which the randomness of its construction derives; None: not known yet.
+        infos: names of the values of its infos to keep, see `Guard`.
+    """
+
+    def make() -> Env:
+        own = OwnGlobals(alone=config.vectorization == "async" and multiprocessing.parent_process() is not None)
+        if seed is not None:
+            own.seed(int(np.random.SeedSequence([seed, CONSTRUCTION]).generate_state(1)[0]))
+        with own.running(reset=True):
+            env = make_environment(config, video_folder, video_name)
+        return Replay(Guard(env, number, infos), own)
+
+    return make

@@ -6,9 +6,11 @@ first observation of the next episode: it is no transition, and `StepResult.vali
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gymnasium
@@ -17,8 +19,10 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from rlexp.config import EnvConfig
+from rlexp.envs.guard import described, looked_up
 from rlexp.envs.spaces import Array
 from rlexp.envs.vector import StepResult, VectorEnvironment
+from rlexp.faults import Fault
 from rlexp.settings import ConfigError
 from rlexp.types import SpaceSpec
 
@@ -31,18 +35,20 @@ class NextStepEnvironment(VectorEnvironment):
     Args:
         envs: what is stepped.
         seed_each: whether `envs.reset` takes a list of seeds; else the first one seeds all environments together.
+        infos: names of the values of infos to hand on, K of them.
     """
 
-    def __init__(self, envs: VectorEnv[Any, Any, Any], seed_each: bool) -> None:
-        super().__init__(envs)
+    def __init__(self, envs: VectorEnv[Any, Any, Any], seed_each: bool, infos: Sequence[str] = ()) -> None:
+        super().__init__(envs, infos)
         self._seed_each = seed_each
         self._ended = np.zeros(self.num_envs, np.bool_)  # environments whose next step resets them
 
     def reset(self, seeds: Sequence[int], out: Array) -> None:
         """Reset environment i with seeds[i] (see `seed_each`) and write the first observations to `out`, [N, D]."""
         seed: Any = [int(each) for each in seeds] if self._seed_each else int(seeds[0])
-        observations, _ = self._envs.reset(seed=seed)
-        self._packer.pack(observations, out)
+        with _told():
+            observations, _ = self._envs.reset(seed=seed)
+            self._packer.pack(observations, out)
         self._ended = np.zeros(self.num_envs, np.bool_)
 
     def step(self, actions: Array, out: Array) -> StepResult:
@@ -50,13 +56,40 @@ class NextStepEnvironment(VectorEnvironment):
 
         Where the result is not valid, the action was ignored, the reward is 0 and no episode ended.
         """
-        observations, rewards, terminated, truncated, _ = self._envs.step(actions)
-        self._packer.pack(observations, out)
+        try:
+            observations, rewards, terminated, truncated, infos = self._envs.step(actions)
+            self._packer.pack(observations, out)
+        except Exception as error:
+            raise _fault(error) from error
         valid = ~self._ended
         rewards, terminated, truncated = np.where(valid, rewards, 0), terminated & valid, truncated & valid
         self._ended = terminated | truncated
         final = list(out[truncated]) if truncated.any() else []
-        return StepResult(rewards, terminated, truncated, final, valid)
+        told = self._told_of(infos, self._ended) if self._infos and self._ended.any() else None
+        return StepResult(rewards, terminated, truncated, final, valid, told)
+
+    def _told_of(self, infos: dict[str, Any], ended: Array) -> Array:
+        """Return the values asked for of the environments whose episode ended, [N, K] float64; NaN elsewhere."""
+        told = np.full((self.num_envs, len(self._infos)), np.nan)
+        for column, name in enumerate(self._infos):
+            values = looked_up(infos, name)
+            if values is not None and np.shape(values) == (self.num_envs,):
+                mask = ended & np.asarray(infos.get(f"_{name}", True))
+                told[mask, column] = np.asarray(values, np.float64)[mask]
+        return told
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Turn what environments raise into one line."""
+    try:
+        yield
+    except Exception as error:
+        raise _fault(error) from error
+
+
+def _fault(error: Exception) -> Fault:
+    return error if isinstance(error, Fault) else Fault(f"rank {os.environ.get('RANK', '0')}: {described(error)}")
 
 
 class Pool(VectorEnv[Any, Any, Any]):
@@ -101,13 +134,13 @@ class Pool(VectorEnv[Any, Any, Any]):
             self._pool = None
 
 
-def native(config: EnvConfig, num_envs: int) -> NextStepEnvironment:
+def native(config: EnvConfig, num_envs: int, infos: Sequence[str] = ()) -> NextStepEnvironment:
     """Return gymnasium's native vector environment of an id, for env.vectorization=vector.
 
     Raises:
         ConfigError: there is none, or it resets in another way.
     """
-    kwargs: dict[str, Any] = dict(config.kwargs)
+    kwargs: dict[str, Any] = copy.deepcopy(config.kwargs)  # an environment may write into what it is given
     if config.max_episode_steps is not None:
         kwargs["max_episode_steps"] = config.max_episode_steps
     if gymnasium.spec(config.id).vector_entry_point is None:
@@ -123,10 +156,10 @@ def native(config: EnvConfig, num_envs: int) -> NextStepEnvironment:
             f"env.vectorization=vector needs an environment that resets on the next step, but that of {config.id} "
             f"declares autoreset_mode={getattr(mode, 'value', mode)}; give env.vectorization=sync or async"
         )
-    return NextStepEnvironment(envs, seed_each=False)
+    return NextStepEnvironment(envs, seed_each=False, infos=infos)
 
 
-def pooled(config: EnvConfig, num_envs: int) -> NextStepEnvironment:
+def pooled(config: EnvConfig, num_envs: int, infos: Sequence[str] = ()) -> NextStepEnvironment:
     """Return envpool's environments of an id, for env.backend=envpool, with gymnasium's time limit or the one set.
 
     Raises:
@@ -141,7 +174,7 @@ def pooled(config: EnvConfig, num_envs: int) -> NextStepEnvironment:
     limit = config.max_episode_steps or gymnasium.spec(config.id).max_episode_steps
     options = {} if limit is None else {"max_episode_steps": limit}
     threads = _share_of_cores() if config.threads is None else config.threads
-    return NextStepEnvironment(Pool(config.id, num_envs, threads, options), seed_each=True)
+    return NextStepEnvironment(Pool(config.id, num_envs, threads, options), seed_each=True, infos=infos)
 
 
 def _share_of_cores() -> int:

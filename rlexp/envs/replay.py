@@ -1,7 +1,7 @@
 """How an environment comes back after a restart without being pickled: its episode is played again.
 
-Kept of each episode: the state of the environment's random generator before the reset, and the actions since. To come
-back the generator is put into that state, the environment reset, and the actions taken again.
+Saved of each episode: the states of all random generators and of the simulator before the reset, and the actions since.
+To come back, those states are put back, the environment is reset, and the actions are taken again.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ import gymnasium
 import numpy as np
 from gymnasium.wrappers import RecordVideo
 
+from rlexp.envs.randomness import OwnGenerators, OwnGlobals, same
+from rlexp.envs.simulators import load_simulator_state, simulator_state
+
 LONGEST_EPISODE = 100_000
 """Steps after which the actions of an episode are no longer kept: it cannot come back."""
 
@@ -20,12 +23,18 @@ Env = gymnasium.Env[Any, Any]
 
 
 class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """The outermost wrapper of an environment; it notes what it takes to play the episode under way again."""
+    """The outermost wrapper of an environment: its randomness, and what it takes to play the current episode again.
 
-    def __init__(self, env: Env) -> None:
+    Args:
+        env: the environment.
+        own: its states of the global random generators.
+    """
+
+    def __init__(self, env: Env, own: OwnGlobals) -> None:
         super().__init__(env)
         self.record: dict[str, Any] = {}  # what `come_back` goes by; set before it is called
         self.comes_back = True
+        self._globals, self._generators = own, OwnGenerators(env)
         self._seed: int | None = None
         self._before: dict[str, Any] = {}
         self._actions: list[Any] = []
@@ -34,13 +43,21 @@ class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin an episode."""
+        first = self._seed is None and seed is not None
         if seed is None:
-            self._before = self._generator() or {}
+            self._before = self._states() | {"simulator": simulator_state(self.env)}
         else:
             self._seed, self._before = seed, {}
+            self._globals.seed(seed)
+            if first:
+                self._generators.seed_unseeded(seed)
         self._actions, self._steps = [], 0
         self._episode += 1
-        return self.env.reset(seed=seed, options=options)
+        with self._globals.running(reset=True):
+            result = self.env.reset(seed=seed, options=options)
+        if first:
+            self._generators.find()
+        return result
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
         """Take an action."""
@@ -48,61 +65,83 @@ class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
         if self._steps <= LONGEST_EPISODE:
             # A view into a buffer of the caller keeps its value only as a copy.
             self._actions.append(action.copy() if isinstance(action, np.ndarray) else action)
-        observation, reward, terminated, truncated, info = self.env.step(action)
+        if self._globals.active:
+            with self._globals.running():
+                observation, reward, terminated, truncated, info = self.env.step(action)
+        else:
+            observation, reward, terminated, truncated, info = self.env.step(action)
         if terminated or truncated:  # the reset that follows may write into the same buffer
             observation = copy.deepcopy(observation)
         return observation, reward, terminated, truncated, info
 
     def recorded(self) -> dict[str, Any]:
-        """Return what `come_back` needs, in plain types and arrays.
+        """Return what `come_back` needs, in plain types, arrays and tensors.
 
-        Keys: `seed` of the first reset; `before`, the generator before the episode's reset, empty where that was the
-        first one; `actions` [steps, *] or None where there are too many; `generator` now; `episode`, its number.
+        Keys: `seed` of the first reset; `before`, all states before the episode's reset, empty where that was the first
+        one; `actions` [steps, *] or None where there are too many; `now`, the states of generators; `episode`, its
+        number.
         """
+        self._generators.find()
         kept = self._steps <= LONGEST_EPISODE
         return {
             "seed": self._seed,
             "before": self._before,
             "actions": np.array(self._actions) if kept else None,
-            "generator": self._generator() or {},
+            "now": self._states(),
             "episode": self._episode,
         }
 
     def come_back(self) -> tuple[Any, bool]:
-        """Play the episode in `record` again; return its last observation, and whether the generator agrees with it.
+        """Play the episode in `record` again; return its last observation, and whether all generators agree with it.
 
         An environment that raises on the way, or whose actions were not kept, returns (None, False).
         """
         record = self.record
-        self._seed, self._episode = record["seed"], record["episode"] - 1
         self._number_films(record["episode"])
-        if record["actions"] is None or not record["generator"]:
+        self._seed, self._episode = None, record["episode"] - 1
+        if record["actions"] is None or record["seed"] is None:
             return None, False
         try:
             if record["before"]:
-                self.unwrapped.reset(seed=self._seed)  # for what an environment derives once from its seed
-                self.unwrapped.np_random.bit_generator.state = record["before"]
-            observation, _ = self.reset(seed=None if record["before"] else self._seed)
+                self._derive(record["seed"])
+                self._load(record["before"])
+                load_simulator_state(self.env, record["before"]["simulator"])
+            observation, _ = self.reset(seed=None if record["before"] else record["seed"])
             for action in record["actions"]:
                 observation, *_ = self.step(action)
         except Exception:  # whatever it is: the episode did not come back, and the caller says so
             return None, False
-        return observation, _same(self._generator(), record["generator"])
+        self._generators.find()
+        return observation, same(self._states(), record["now"])
 
     def start_afresh(self) -> Any:
-        """Begin a new episode from the generator in `record` unless `comes_back`; return its first observation."""
+        """Begin a new episode from the generators in `record` unless `comes_back`; return its first observation."""
         if self.comes_back:
             return None
-        if self.record["generator"]:
-            self.unwrapped.np_random.bit_generator.state = self.record["generator"]
+        if self.record["seed"] is not None:
+            self._derive(self.record["seed"])
+        self._load(self.record["now"])
         self._number_films(self.record["episode"] + 1)
         self._episode = self.record["episode"]
         return self.reset()[0]
 
-    def _generator(self) -> dict[str, Any] | None:
-        """Return the state of the environment's random generator; None where it has none of numpy's kind."""
-        generator = getattr(getattr(self.unwrapped, "np_random", None), "bit_generator", None)
-        return None if generator is None else generator.state
+    def _derive(self, seed: int) -> None:
+        """Let the environment derive what it derives once, at the first reset, from its seed."""
+        self._seed = seed
+        self._globals.seed(seed)
+        self._generators.seed_unseeded(seed)
+        with self._globals.running(reset=True):
+            self.unwrapped.reset(seed=seed)
+
+    def _states(self) -> dict[str, Any]:
+        """Return the states of all generators: the environment's own, and its part of the global ones."""
+        return {"own": self._generators.read(), "globals": self._globals.state()}
+
+    def _load(self, states: dict[str, Any]) -> None:
+        """Put all generators into what `_states` returned."""
+        self._generators.find()
+        self._generators.write(states["own"])
+        self._globals.load(states["globals"])
 
     def _number_films(self, episode: int) -> None:
         """Let the film of the next episode have its number, so that films of episodes before it stay."""
@@ -111,10 +150,3 @@ class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
             if isinstance(env, RecordVideo):
                 env.recording, env.recorded_frames, env.episode_id = False, [], episode - 1
             env = env.env
-
-
-def _same(first: Any, second: Any) -> bool:
-    """Return whether two states of a generator, nested dicts of numbers and arrays, are equal."""
-    if isinstance(first, dict):
-        return first.keys() == second.keys() and all(_same(first[key], second[key]) for key in first)
-    return bool(np.array_equal(first, second))

@@ -9,11 +9,12 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from rlexp.config import EnvConfig
 from rlexp.envs.make import maker
 from rlexp.envs.spaces import Array, Packer, action_spec
+from rlexp.envs.workers import Workers
 from rlexp.types import SpaceSpec
 
 
@@ -27,6 +28,8 @@ class StepResult:
         truncated: [N] bool.
         final_obs: rows of the true last observation of each truncated environment, in order, each [D].
         valid: [N] bool, False where an environment only reset itself, which is no transition.
+        infos: what was asked for of the last infos of episodes that ended, [N, K] float64, NaN elsewhere; None where
+            nothing was asked for or no episode ended.
     """
 
     rewards: Array
@@ -34,13 +37,19 @@ class StepResult:
     truncated: Array
     final_obs: list[Array]
     valid: Array
+    infos: Array | None = None
 
 
 class VectorEnvironment:
-    """N environments that are stepped together and reset themselves in the step that ends an episode."""
+    """N environments that are stepped together and reset themselves in the step that ends an episode.
 
-    def __init__(self, envs: gymnasium.vector.VectorEnv[Any, Any, Any]) -> None:
-        self._envs = envs
+    Args:
+        envs: what is stepped.
+        infos: names of the values of infos to hand on, K of them.
+    """
+
+    def __init__(self, envs: gymnasium.vector.VectorEnv[Any, Any, Any], infos: Sequence[str] = ()) -> None:
+        self._envs, self._infos = envs, tuple(infos)
         self._packer = Packer(envs.single_observation_space)
         self.num_envs = envs.num_envs
         self.spec = SpaceSpec(self._packer.spec, action_spec(envs.single_action_space))
@@ -59,12 +68,22 @@ class VectorEnvironment:
         final = []
         if truncated.any():
             final = [self._packer.pack_one(infos["final_obs"][i]) for i in truncated.nonzero()[0]]
-        return StepResult(rewards, terminated, truncated, final, self._all_valid)
+        told = self._told(infos.get("final_info", {})) if self._infos and "final_info" in infos else None
+        return StepResult(rewards, terminated, truncated, final, self._all_valid, told)
+
+    def _told(self, infos: dict[str, Any]) -> Array:
+        """Return the values asked for, [N, K] float64, of infos as gymnasium gathers them: values and masks."""
+        told = np.full((self.num_envs, len(self._infos)), np.nan)
+        for column, name in enumerate(self._infos):
+            if name in infos:
+                mask = infos[f"_{name}"]
+                told[mask, column] = infos[name][mask]
+        return told
 
     @property
     def restorable(self) -> bool:
         """Whether episodes under way can be played again."""
-        return isinstance(self._envs, SyncVectorEnv | AsyncVectorEnv)
+        return isinstance(self._envs, SyncVectorEnv | Workers)
 
     def state(self) -> list[dict[str, Any]]:
         """Return what it takes to play the episode under way of each environment again; empty if that cannot be."""
@@ -122,22 +141,40 @@ def to_arrays(value: Any) -> Any:
 
 
 def make_environments(
-    config: EnvConfig, num_envs: int, video_folder: Path | None = None, video_name: str = "train"
+    config: EnvConfig,
+    num_envs: int,
+    video_folder: Path | None = None,
+    video_name: str = "train",
+    *,
+    seeds: Sequence[int] | None = None,
+    infos: Sequence[str] = (),
 ) -> VectorEnvironment:
     """Build `num_envs` environments, the first of which is filmed into `video_folder` if one is given.
 
     Those that reset on the next step are not filmed: they are stepped all at once (see `rlexp.envs.next_step`).
+
+    Args:
+        config: the environments' settings.
+        num_envs: N.
+        video_folder: see `rlexp.envs.make.make_environment`.
+        video_name: see there.
+        seeds: of their first resets, from which the randomness of their construction derives too; None: only of resets.
+        infos: names of the values of infos that `StepResult.infos` is to have.
+
+    Raises:
+        Fault: an environment does not build.
     """
     if config.resets_on_next_step:
         from rlexp.envs import next_step
 
-        return (next_step.pooled if config.backend == "envpool" else next_step.native)(config, num_envs)
-    makers = [maker(config, video_folder if i == 0 else None, video_name) for i in range(num_envs)]
+        return (next_step.pooled if config.backend == "envpool" else next_step.native)(config, num_envs, infos)
+    makers = [
+        maker(config, i, video_folder if i == 0 else None, video_name, None if seeds is None else seeds[i], infos)
+        for i in range(num_envs)
+    ]
     if config.vectorization == "async":
-        return VectorEnvironment(
-            AsyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP, copy=False, context="fork")
-        )
-    return VectorEnvironment(SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP, copy=False))
+        return VectorEnvironment(Workers(makers), infos)
+    return VectorEnvironment(SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP, copy=False), infos)
 
 
 def ordinary(config: EnvConfig) -> EnvConfig:

@@ -82,10 +82,15 @@ class Rank:
         return self.fabric.device
 
     def environment_seeds(self) -> list[int]:
-        """Return the seed of each environment of this rank: seed + rank * num_envs + i."""
-        count = self.config.env.num_envs
-        start = self.config.seed + self.index * count
-        return list(range(start, start + count))
+        """Return the seed of each environment of this rank: seed + rank * num_envs + i, or unrelated ones (spawn)."""
+        count, seed = self.config.env.num_envs, self.config.seed
+        numbers = range(self.index * count, (self.index + 1) * count)
+        if self.config.env.seeding == "offset":
+            return [seed + number for number in numbers]
+        import numpy as np
+
+        # below 2^31, where no evaluation seed lies
+        return [int(np.random.SeedSequence([seed, number]).generate_state(1)[0] >> 1) for number in numbers]
 
     def generator(self, purpose: str, index: int, device: torch.device) -> torch.Generator:
         """Return a random generator of its own for each purpose and rank."""

@@ -91,8 +91,9 @@ def make_player(rank: Rank, policy: ActorCritic) -> Collector:
     squash = config.env.action_bounds == "tanh"
     steps, autocast = config.algo.num_steps, rank.fabric.autocast
     with rank.watch():
-        envs = make_environments(config.env, config.env.num_envs, folder)
-        return Player(envs, rank.environment_seeds(), policy, steps, generator, squash, autocast)
+        seeds = rank.environment_seeds()
+        envs = make_environments(config.env, config.env.num_envs, folder, seeds=seeds, infos=config.log.infos)
+        return Player(envs, seeds, policy, steps, generator, squash, autocast)
 
 
 def make_tensor_player(rank: Rank, policy: ActorCritic) -> TensorPlayer:
@@ -122,10 +123,12 @@ def exchange(episodes: list[Episode], signum: int, group: Alone | Group) -> tupl
     """Return the episodes of all ranks, in the order of ranks, and the signal that asked any of them to stop, or 0."""
     if isinstance(group, Alone):
         return episodes, signum
-    most, signum = group.gather(torch.tensor([len(episodes), signum])).amax(0).tolist()
-    table = torch.full((most, 2), -1.0, dtype=torch.float64)
+    width = len(episodes[0].infos) if episodes else 0
+    counts = torch.tensor([len(episodes), width, signum])
+    most, width, signum = group.gather(counts).amax(0).tolist()
+    table = torch.full((most, 2 + width), -1.0, dtype=torch.float64)
     if episodes:
-        rows = [(episode.episode_return, episode.length) for episode in episodes]
+        rows = [(episode.episode_return, episode.length, *episode.infos) for episode in episodes]
         table[: len(episodes)] = torch.tensor(rows, dtype=torch.float64)
     gathered = group.gather(table).flatten(0, 1).tolist() if most else []
-    return [Episode(total, int(length)) for total, length in gathered if length >= 0], signum
+    return [Episode(row[0], int(row[1]), tuple(row[2:])) for row in gathered if row[1] >= 0], signum

@@ -67,7 +67,7 @@ class Collected(NamedTuple):
 
     def state(self) -> dict[str, Any]:
         """Return it in plain types and tensors."""
-        episodes = [[episode.episode_return, episode.length] for episode in self.episodes]
+        episodes = [[episode.episode_return, episode.length, list(episode.infos)] for episode in self.episodes]
         return {"rollout": vars(self.rollout).copy(), "episodes": episodes, "seconds": self.seconds}
 
 
@@ -129,7 +129,7 @@ class _PlayerLoop:
         """Go through so many updates, from `Collected.state` of a checkpoint if there is one."""
         config = self._rank.config
         if left and state is not None:
-            episodes = [Episode(*episode) for episode in state["episodes"]]
+            episodes = [Episode(total, length, tuple(infos)) for total, length, infos in state["episodes"]]
             self._learning = Collected(Rollout(**state["rollout"]), episodes, state["seconds"])
             wait_for(self._send(self._learning))
             left -= 1

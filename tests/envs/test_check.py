@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from rlexp.envs import check_environment
@@ -55,7 +57,11 @@ def test_a_module_that_an_environment_imports_in_vain_is_named():
 
 
 def test_an_environment_that_raises_when_built_gives_its_error_in_one_line():
-    assert message("id=Broken-v0") == "env.id=Broken-v0 does not build: RuntimeError: the simulator did not start"
+    text = message("id=Broken-v0")
+    told, _, file = text.partition("; its traceback is in ")
+    assert told.startswith("env.id=Broken-v0 does not build: RuntimeError: the simulator did not start (tests/environm")
+    assert 'raise RuntimeError("the simulator' in Path(file).read_text()
+    Path(file).unlink()
 
 
 def test_a_keyword_that_an_environment_does_not_take_is_reported():

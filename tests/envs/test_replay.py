@@ -84,20 +84,21 @@ def test_an_episode_that_is_too_long_to_be_kept_begins_anew(monkeypatch):
 
 
 class Moody(gymnasium.Env):
-    """Shows a number of its own generator, which no reset seeds again."""
+    """Shows a number of a generator that nobody finds."""
 
     observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (1,), np.float32)
     action_space = gymnasium.spaces.Discrete(2)
 
     def __init__(self):
-        self._draw = np.random.default_rng()
+        draw = np.random.default_rng()
+        self._normal = lambda: draw.normal(size=1).astype(np.float32)
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
-        return self._draw.normal(size=1).astype(np.float32), {}
+        return self._normal(), {}
 
     def step(self, action):
-        return self._draw.normal(size=1).astype(np.float32), 0.0, False, False, {}
+        return self._normal(), 0.0, False, False, {}
 
 
 if "Moody-v0" not in gymnasium.registry:

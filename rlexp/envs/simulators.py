@@ -1,0 +1,66 @@
+"""The state functions of simulators, for environments that do not come back by replay alone.
+
+A simulator may carry over more from one episode to the next than its random generator. Where it can copy its whole
+state, the copy from before a reset is put back before the reset is played again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+
+def simulator_state(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
+    """Return the state of the simulator below an environment as arrays; empty where it has none that is known."""
+    ale = _ale(env)
+    if ale is not None:
+        return {"ale": np.frombuffer(ale.cloneState(include_rng=True).serialize(), np.uint8)}
+    physics = _mujoco(env)
+    if physics is not None:
+        import mujoco
+
+        model, data = physics
+        kind = mujoco.mjtState.mjSTATE_INTEGRATION
+        state = np.empty(mujoco.mj_stateSize(model, kind))
+        mujoco.mj_getState(model, data, state, kind)
+        return {"mujoco": state}
+    return {}
+
+
+def load_simulator_state(env: gymnasium.Env[Any, Any], state: dict[str, Any]) -> bool:
+    """Put the simulator into what `simulator_state` returned; return whether it could take it."""
+    if "ale" in state:
+        ale = _ale(env)
+        if ale is not None:
+            from ale_py import ALEState
+
+            ale.restoreState(ALEState(state["ale"].tobytes()))
+        return ale is not None
+    if "mujoco" in state:
+        physics = _mujoco(env)
+        if physics is not None:
+            import mujoco
+
+            mujoco.mj_setState(*physics, state["mujoco"], mujoco.mjtState.mjSTATE_INTEGRATION)
+        return physics is not None
+    return True
+
+
+def _ale(env: gymnasium.Env[Any, Any]) -> Any:
+    """Return the Arcade Learning Environment of an Atari game; None if it is none."""
+    ale = getattr(env.unwrapped, "ale", None)
+    return ale if hasattr(ale, "cloneState") and hasattr(ale, "restoreState") else None
+
+
+def _mujoco(env: gymnasium.Env[Any, Any]) -> tuple[Any, Any] | None:
+    """Return MuJoCo's model and data, of gymnasium's environments, of robotics' and of dm_control's; None without."""
+    base: Any = env.unwrapped
+    physics: Any = getattr(getattr(base, "_env", None), "physics", None)  # dm_control through shimmy
+    if hasattr(physics, "model") and hasattr(getattr(physics, "data", None), "ptr"):
+        return physics.model.ptr, physics.data.ptr
+    model, data = getattr(base, "model", None), getattr(base, "data", None)
+    if type(model).__module__.startswith("mujoco") and type(data).__module__.startswith("mujoco"):
+        return model, data
+    return None
