@@ -137,7 +137,7 @@ class OwnGlobals:
             return {}
         own = random.Random()
         own.setstate(self._python)
-        return {"python": python_state(own), "numpy": dict(self._numpy.state), "torch": self._torch}
+        return {"python": python_state(own), "numpy": numpy_state(self._numpy), "torch": self._torch}
 
     def load(self, state: dict[str, Any]) -> None:
         """Continue from what `state` returned."""
@@ -146,7 +146,7 @@ class OwnGlobals:
         own = random.Random()
         set_python_state(own, state["python"])
         self._python = own.getstate()
-        self._numpy.state = state["numpy"]
+        set_numpy_state(self._numpy, state["numpy"])
         self._torch = None if state["torch"] is None else sys.modules["torch"].as_tensor(state["torch"])
         if self._alone:
             self._enter({"python", "torch"})
@@ -271,10 +271,9 @@ def _bit_generator(generator: np.random.Generator | np.random.RandomState) -> np
 
 def _read(generator: Any) -> dict[str, Any]:
     """Return the state of a generator as a dict of plain types, arrays and tensors."""
-    if isinstance(generator, np.random.Generator):
-        return dict(generator.bit_generator.state)
-    if isinstance(generator, np.random.RandomState):
-        return dict(generator.get_state(legacy=False))
+    if isinstance(generator, np.random.Generator | np.random.RandomState):
+        gauss = generator.get_state(legacy=False) if isinstance(generator, np.random.RandomState) else {}
+        return numpy_state(_bit_generator(generator)) | {key: gauss[key] for key in ("has_gauss", "gauss") if gauss}
     if isinstance(generator, random.Random):
         return python_state(generator)
     return {"torch": generator.get_state()}
@@ -283,13 +282,39 @@ def _read(generator: Any) -> dict[str, Any]:
 def _write(generator: Any, state: dict[str, Any]) -> None:
     """Put a generator into a state that `_read` returned."""
     if isinstance(generator, np.random.Generator):
-        generator.bit_generator.state = state
+        set_numpy_state(generator.bit_generator, state)
     elif isinstance(generator, np.random.RandomState):
-        generator.set_state(state)
+        generator.set_state(_unsigned(state))
     elif isinstance(generator, random.Random):
         set_python_state(generator, state)
     else:
         generator.set_state(sys.modules["torch"].as_tensor(state["torch"]))
+
+
+def numpy_state(bits: np.random.BitGenerator) -> dict[str, Any]:
+    """Return the state of a bit generator in plain types and arrays of signed integers, as checkpoints hold them."""
+    return _signed(dict(bits.state))
+
+
+def set_numpy_state(bits: np.random.BitGenerator, state: dict[str, Any]) -> None:
+    """Undo `numpy_state`."""
+    bits.state = _unsigned(state)
+
+
+def _signed(value: Any) -> Any:
+    """Return nested dicts with their arrays of uint32 and uint64 as int64, bit for bit where they are 64 bits long."""
+    if isinstance(value, dict):
+        return {key: _signed(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray) and value.dtype.kind == "u":
+        return value.view(np.int64) if value.dtype.itemsize == 8 else value.astype(np.int64)
+    return value
+
+
+def _unsigned(value: Any) -> Any:
+    """Return nested dicts with their arrays as uint64, which every bit generator takes."""
+    if isinstance(value, dict):
+        return {key: _unsigned(item) for key, item in value.items()}
+    return value.astype(np.int64).view(np.uint64) if isinstance(value, np.ndarray) else value
 
 
 def python_state(generator: Any) -> dict[str, Any]:
