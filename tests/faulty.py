@@ -119,7 +119,7 @@ class Infos(gymnasium.Env):
 
 
 class Lucky(gymnasium.Env):
-    """Shows what `source` draws; episodes of 6 steps. Sources: numpy, python, torch, space, own, built, hidden."""
+    """Shows what `source` draws; episodes of 6 steps. Sources: see `_draw`."""
 
     observation_space = Box(-np.inf, np.inf, (2,), np.float64)
     action_space = Discrete(1000)
@@ -135,6 +135,7 @@ class Lucky(gymnasium.Env):
             "python": random.random,
             "torch": lambda: float(torch.rand(())),
             "space": lambda: float(self.action_space.sample()),
+            "new space": lambda: float(self.action_space.sample()),
             "own": self._rng.random,
             "built": lambda: self._built,
             "hidden": lambda: int.from_bytes(os.urandom(4), "little"),
@@ -143,6 +144,9 @@ class Lucky(gymnasium.Env):
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
         self._step = 0
+        if self._source == "new space":
+            self.action_space = Discrete(1000)
+            return np.zeros(2), {}
         return np.array([self._draw(), self._draw()]), {}
 
     def step(self, action):

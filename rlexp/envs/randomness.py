@@ -11,6 +11,7 @@ import contextlib
 import copy
 import ctypes
 import itertools
+import operator
 import random
 import sys
 from collections.abc import Iterable, Iterator
@@ -180,6 +181,7 @@ class OwnGenerators:
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
         self._env = env
         self._places: list[tuple[str, Any, Any]] = []  # path, what holds the generator, under which name
+        self._spaces: list[gymnasium.Space[Any]] = []  # those that were seeded
 
     def find(self) -> None:
         """Search the environment; the search takes some hundred microseconds, so it is not made at every reset."""
@@ -225,13 +227,12 @@ class OwnGenerators:
 
         A generator that somebody gave a seed of their own stays as it is.
         """
-        env, base = self._env, self._env.unwrapped
-        for name in ("action_space", "observation_space"):
+        base = self._env.unwrapped
+        for name in SPACES:
             if name not in vars(base):  # it belongs to the class, and so to all environments of the process
                 with contextlib.suppress(AttributeError):  # a property
                     setattr(base, name, copy.deepcopy(getattr(base, name)))
-            getattr(base, name).seed(seed)
-            getattr(env, name).seed(seed)
+        self._seed_spaces(seed)
         self.find()
         for number, (path, generator) in enumerate(self._found()):
             if "_space." not in path and isinstance(generator, np.random.Generator | np.random.RandomState):
@@ -240,7 +241,24 @@ class OwnGenerators:
                 if isinstance(entropy, int) and entropy.bit_length() > PERSON_BITS:
                     bits.state = type(bits)(np.random.SeedSequence([seed, number])).state
 
+    def settle(self, seed: int, episode: int) -> None:
+        """Seed the spaces once more where a reset has made new ones, which nobody has seeded."""
+        if not all(map(operator.is_, self._spaces, self._current_spaces())):
+            self._seed_spaces(int(np.random.SeedSequence([seed, episode]).generate_state(1)[0]))
+            self.find()
 
+    def _current_spaces(self) -> list[gymnasium.Space[Any]]:
+        base = self._env.unwrapped
+        return [base.action_space, base.observation_space]
+
+    def _seed_spaces(self, seed: int) -> None:
+        for env in (self._env.unwrapped, self._env):
+            for name in SPACES:
+                getattr(env, name).seed(seed)
+        self._spaces = self._current_spaces()
+
+
+SPACES = ("action_space", "observation_space")
 PLAIN = (str, bytes, int, float, complex, type(None), np.ndarray, np.generic, np.dtype, type, ModuleType, FunctionType)
 """What no generator hangs on."""
 

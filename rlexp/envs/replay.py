@@ -57,6 +57,8 @@ class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
             result = self.env.reset(seed=seed, options=options)
         if first:
             self._generators.find()
+        if self._seed is not None:
+            self._generators.settle(self._seed, self._episode)
         return result
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:

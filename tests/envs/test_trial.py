@@ -40,7 +40,7 @@ def message(*overrides):
         ("scalar", 2, "the observation has shape [], but its space [2]: step in tests/faulty.py:"),
         ("bounds", 2, "the observation is 7 at [1], but its space allows -1 to 1: step in tests/faulty.py:"),
         ("text", 2, "the observation has dtype <U1, but its space float32: step in tests/faulty.py:"),
-        ("pixels", 2, "the observation has dtype float64 with fractions, but its space uint8: step in tests/faulty.py:"),
+        ("pixels", 2, "the observation has dtype float64 with fractions, but its space uint8: step in tests/"),
         ("dict", 2, "the observation is ['place'], but its space has the parts ['goal', 'place']: step in tests/"),
         ("close", 1, "close raised RuntimeError: the door is stuck (tests/faulty.py:"),
     ],
