@@ -44,7 +44,7 @@ def check_environment(config: Config) -> SpaceSpec:
     try:
         with warnings.catch_warnings(), kept_globals():
             warnings.simplefilter("ignore")  # of an old version, say: what matters of it is in the error
-            env = make_environment(config.env)
+            env = make_environment(config.env, checked=True)
     except gymnasium.error.DependencyNotInstalled as error:
         raise ConfigError(f"env.id={env_id} needs a package that is missing; {_install(str(error))}") from None
     except (gymnasium.error.UnregisteredEnv, gymnasium.error.DeprecatedEnv) as error:

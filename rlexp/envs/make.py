@@ -59,7 +59,9 @@ class ActionRepeat(gymnasium.Wrapper[Any, Any, Any, Any]):
         return observation, total, terminated, truncated, info
 
 
-def make_environment(config: EnvConfig, video_folder: Path | None = None, video_name: str = "train") -> Env:
+def make_environment(
+    config: EnvConfig, video_folder: Path | None = None, video_name: str = "train", checked: bool = False
+) -> Env:
     """Build one environment.
 
     Args:
@@ -67,6 +69,7 @@ def make_environment(config: EnvConfig, video_folder: Path | None = None, video_
         video_folder: where its episodes are filmed as mp4; None: not filmed.
         video_name: first part of the files' names. For "test" the first episode alone is filmed, otherwise episodes 0,
             1, 8, 27, ..., then each 1000th (gymnasium's own schedule).
+        checked: whether gymnasium's passive checker watches the first calls.
     """
     kwargs: dict[str, Any] = copy.deepcopy(config.kwargs)  # an environment may write into what it is given
     if config.max_episode_steps is not None:
@@ -75,7 +78,8 @@ def make_environment(config: EnvConfig, video_folder: Path | None = None, video_
         kwargs["render_mode"] = "rgb_array"
         if not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
             os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # else pygame complains where there is no screen
-    env: Env = gymnasium.make(config.id, **kwargs)
+    # gymnasium's own checker is a wrapper that every step goes through; the trial before the launch uses it.
+    env: Env = gymnasium.make(config.id, disable_env_checker=not checked, **kwargs)
     if video_folder is not None:
         trigger = (lambda episode: episode == 0) if video_name == "test" else None
         env = Film(env, str(video_folder), trigger, name_prefix=video_name, disable_logger=True)

@@ -11,7 +11,6 @@ import contextlib
 import copy
 import ctypes
 import itertools
-import operator
 import random
 import sys
 from collections.abc import Iterable, Iterator
@@ -81,6 +80,11 @@ class OwnGlobals:
         if self._alone:
             self._enter({"python", "torch"})
 
+    @property
+    def resets(self) -> bool:
+        """Whether resets must be made within `running`."""
+        return self.active or self._resets < WATCHED_RESETS or self._alone
+
     @contextlib.contextmanager
     def running(self, reset: bool = False) -> Iterator[None]:
         """Give the environment its own states within; the process has its own back afterwards."""
@@ -136,17 +140,13 @@ class OwnGlobals:
             self._torch = sys.modules["torch"].get_rng_state() if "torch" in sys.modules else None
         elif not self._drawn:
             return {}
-        own = random.Random()
-        own.setstate(self._python)
-        return {"python": python_state(own), "numpy": numpy_state(self._numpy), "torch": self._torch}
+        return {"python": python_state(self._python), "numpy": numpy_state(self._numpy), "torch": self._torch}
 
     def load(self, state: dict[str, Any]) -> None:
         """Continue from what `state` returned."""
         if not state:
             return
-        own = random.Random()
-        set_python_state(own, state["python"])
-        self._python = own.getstate()
+        self._python = from_python_state(state["python"])
         set_numpy_state(self._numpy, state["numpy"])
         self._torch = None if state["torch"] is None else sys.modules["torch"].as_tensor(state["torch"])
         if self._alone:
@@ -179,12 +179,17 @@ class OwnGenerators:
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
-        self._env = env
+        self._env, self._base = env, env.unwrapped
         self._places: list[tuple[str, Any, Any]] = []  # path, what holds the generator, under which name
+        self._unused: dict[str, Any] = {}  # generators of spaces that nobody has drawn from, as they were seeded
         self._spaces: list[gymnasium.Space[Any]] = []  # those that were seeded
 
-    def find(self) -> None:
-        """Search the environment; the search takes some hundred microseconds, so it is not made at every reset."""
+    def find(self, seeded: bool = False) -> None:
+        """Search the environment; the search takes some hundred microseconds, so it is not made at every reset.
+
+        Args:
+            seeded: whether the spaces have just been seeded.
+        """
         self._places = []
         layers: list[Any] = [self._env]
         while isinstance(layers[-1], gymnasium.Wrapper):
@@ -202,17 +207,28 @@ class OwnGenerators:
                     self._places.append((f"{path}.{name}", holder, name))
                 elif depth < DEEPEST:
                     waiting.append((f"{path}.{name}", value, depth + 1))
+        spaces = {path: _state(generator) for path, generator in self._found() if _of_space(path)}
+        if seeded:
+            self._unused = spaces
+        self._unused = {path: state for path, state in self._unused.items() if same(state, spaces.get(path))}
 
     def _found(self) -> Iterator[tuple[str, Any]]:
         """Yield path and generator, of those places that still hold one."""
         for path, holder, name in self._places:
-            value = holder[name] if isinstance(holder, dict | list | tuple) else getattr(holder, name, None)
+            value = holder[name] if isinstance(holder, CONTAINERS) else getattr(holder, name, None)
             if _is_generator(value):
                 yield path, value
 
     def read(self) -> dict[str, Any]:
-        """Return the states of the generators found."""
-        return {path: _read(generator) for path, generator in self._found()}
+        """Return the states of the generators found, as `write` and checkpoints take them."""
+        return plain({path: _state(generator) for path, generator in self._found()})
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the states of the generators found as they are, to be made `plain`, except of spaces never drawn from.
+
+        Those are as they were seeded, and reading them would cost every reset of a fast environment a tenth.
+        """
+        return {path: _state(generator) for path, generator in self._found() if path not in self._unused}
 
     def write(self, states: dict[str, Any]) -> bool:
         """Put the generators into states that `read` returned; return whether each of them was there."""
@@ -227,15 +243,14 @@ class OwnGenerators:
 
         A generator that somebody gave a seed of their own stays as it is.
         """
-        base = self._env.unwrapped
         for name in SPACES:
-            if name not in vars(base):  # it belongs to the class, and so to all environments of the process
+            if name not in vars(self._base):  # it belongs to the class, and so to all environments of the process
                 with contextlib.suppress(AttributeError):  # a property
-                    setattr(base, name, copy.deepcopy(getattr(base, name)))
+                    setattr(self._base, name, copy.deepcopy(getattr(self._base, name)))
         self._seed_spaces(seed)
-        self.find()
+        self.find(seeded=True)
         for number, (path, generator) in enumerate(self._found()):
-            if "_space." not in path and isinstance(generator, np.random.Generator | np.random.RandomState):
+            if not _of_space(path) and isinstance(generator, np.random.Generator | np.random.RandomState):
                 bits = _bit_generator(generator)
                 entropy = getattr(getattr(bits, "seed_seq", None), "entropy", None)
                 if isinstance(entropy, int) and entropy.bit_length() > PERSON_BITS:
@@ -243,21 +258,19 @@ class OwnGenerators:
 
     def settle(self, seed: int, episode: int) -> None:
         """Seed the spaces once more where a reset has made new ones, which nobody has seeded."""
-        if not all(map(operator.is_, self._spaces, self._current_spaces())):
+        if self._base.action_space is not self._spaces[0] or self._base.observation_space is not self._spaces[1]:
             self._seed_spaces(int(np.random.SeedSequence([seed, episode]).generate_state(1)[0]))
-            self.find()
-
-    def _current_spaces(self) -> list[gymnasium.Space[Any]]:
-        base = self._env.unwrapped
-        return [base.action_space, base.observation_space]
+            self.find(seeded=True)
 
     def _seed_spaces(self, seed: int) -> None:
-        for env in (self._env.unwrapped, self._env):
+        for env in (self._base, self._env):
             for name in SPACES:
                 getattr(env, name).seed(seed)
-        self._spaces = self._current_spaces()
+        self._spaces = [self._base.action_space, self._base.observation_space]
 
 
+CONTAINERS = (dict, list, tuple)
+KINDS = (np.random.Generator, np.random.RandomState, random.Random)
 SPACES = ("action_space", "observation_space")
 PLAIN = (str, bytes, int, float, complex, type(None), np.ndarray, np.generic, np.dtype, type, ModuleType, FunctionType)
 """What no generator hangs on."""
@@ -265,6 +278,10 @@ PLAIN = (str, bytes, int, float, complex, type(None), np.ndarray, np.generic, np
 
 def _may_hold(value: Any) -> bool:
     return not isinstance(value, PLAIN)
+
+
+def _of_space(path: str) -> bool:
+    return "_space." in path
 
 
 def _inside(value: Any) -> Iterable[tuple[Any, Any]]:
@@ -276,7 +293,7 @@ def _inside(value: Any) -> Iterable[tuple[Any, Any]]:
 
 
 def _is_generator(value: Any) -> bool:
-    if isinstance(value, np.random.Generator | np.random.RandomState | random.Random):
+    if isinstance(value, KINDS):
         return True
     return "torch" in sys.modules and isinstance(value, sys.modules["torch"].Generator)
 
@@ -287,14 +304,26 @@ def _bit_generator(generator: np.random.Generator | np.random.RandomState) -> np
     return bits
 
 
-def _read(generator: Any) -> dict[str, Any]:
-    """Return the state of a generator as a dict of plain types, arrays and tensors."""
-    if isinstance(generator, np.random.Generator | np.random.RandomState):
-        gauss = generator.get_state(legacy=False) if isinstance(generator, np.random.RandomState) else {}
-        return numpy_state(_bit_generator(generator)) | {key: gauss[key] for key in ("has_gauss", "gauss") if gauss}
-    if isinstance(generator, random.Random):
-        return python_state(generator)
-    return {"torch": generator.get_state()}
+def _state(generator: Any) -> Any:
+    """Return the state of a generator as it gives it."""
+    if isinstance(generator, np.random.Generator):
+        return generator.bit_generator.state
+    if isinstance(generator, np.random.RandomState):
+        return generator.get_state(legacy=False)
+    return generator.getstate() if isinstance(generator, random.Random) else generator.get_state()
+
+
+def plain(states: dict[str, Any]) -> dict[str, Any]:
+    """Return states by path as dicts of plain types, arrays of signed integers and tensors, for a checkpoint."""
+    return {path: _plain(state) for path, state in states.items()}
+
+
+def _plain(state: Any) -> dict[str, Any]:
+    if isinstance(state, dict):
+        return {key: _signed(item) for key, item in state.items()}
+    if isinstance(state, tuple):
+        return python_state(state)
+    return {"torch": state}
 
 
 def _write(generator: Any, state: dict[str, Any]) -> None:
@@ -304,7 +333,7 @@ def _write(generator: Any, state: dict[str, Any]) -> None:
     elif isinstance(generator, np.random.RandomState):
         generator.set_state(_unsigned(state))
     elif isinstance(generator, random.Random):
-        set_python_state(generator, state)
+        generator.setstate(from_python_state(state))
     else:
         generator.set_state(sys.modules["torch"].as_tensor(state["torch"]))
 
@@ -335,12 +364,12 @@ def _unsigned(value: Any) -> Any:
     return value.astype(np.int64).view(np.uint64) if isinstance(value, np.ndarray) else value
 
 
-def python_state(generator: Any) -> dict[str, Any]:
-    """Return the state of a generator of Python's `random` (or that of the module) as plain types and an array."""
-    version, numbers, gauss = generator.getstate()
+def python_state(state: tuple[Any, ...]) -> dict[str, Any]:
+    """Return what Random.getstate returned as plain types and an array."""
+    version, numbers, gauss = state
     return {"version": version, "numbers": np.array(numbers, np.int64), "gauss": gauss}
 
 
-def set_python_state(generator: Any, state: dict[str, Any]) -> None:
+def from_python_state(state: dict[str, Any]) -> tuple[Any, ...]:
     """Undo `python_state`."""
-    generator.setstate((state["version"], tuple(map(int, state["numbers"])), state["gauss"]))
+    return state["version"], tuple(map(int, state["numbers"])), state["gauss"]

@@ -13,12 +13,14 @@ import gymnasium
 import numpy as np
 from gymnasium.wrappers import RecordVideo
 
-from rlexp.envs.randomness import OwnGenerators, OwnGlobals, same
-from rlexp.envs.simulators import load_simulator_state, simulator_state
+from rlexp.envs.randomness import OwnGenerators, OwnGlobals, plain, same
+from rlexp.envs.simulators import has_simulator, load_simulator_state, simulator_state
 
 LONGEST_EPISODE = 100_000
 """Steps after which the actions of an episode are no longer kept: it cannot come back."""
 
+SEARCHED = 3
+"""First resets after which an environment's generators are searched for."""
 Env = gymnasium.Env[Any, Any]
 
 
@@ -35,6 +37,8 @@ class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
         self.record: dict[str, Any] = {}  # what `come_back` goes by; set before it is called
         self.comes_back = True
         self._globals, self._generators = own, OwnGenerators(env)
+        self._base, self._simulated = env.unwrapped, has_simulator(env.unwrapped)
+        self._take = env.step
         self._seed: int | None = None
         self._before: dict[str, Any] = {}
         self._actions: list[Any] = []
@@ -45,7 +49,11 @@ class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
         """Begin an episode."""
         first = self._seed is None and seed is not None
         if seed is None:
-            self._before = self._states() | {"simulator": simulator_state(self.env)}
+            self._before = {
+                "own": self._generators.snapshot(),
+                "globals": self._globals.state(),
+                "simulator": simulator_state(self._base) if self._simulated else {},
+            }
         else:
             self._seed, self._before = seed, {}
             self._globals.seed(seed)
@@ -53,9 +61,12 @@ class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
                 self._generators.seed_unseeded(seed)
         self._actions, self._steps = [], 0
         self._episode += 1
-        with self._globals.running(reset=True):
+        if self._globals.resets:
+            with self._globals.running(reset=True):
+                result = self.env.reset(seed=seed, options=options)
+        else:
             result = self.env.reset(seed=seed, options=options)
-        if first:
+        if self._episode < SEARCHED:
             self._generators.find()
         if self._seed is not None:
             self._generators.settle(self._seed, self._episode)
@@ -69,9 +80,9 @@ class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
             self._actions.append(action.copy() if isinstance(action, np.ndarray) else action)
         if self._globals.active:
             with self._globals.running():
-                observation, reward, terminated, truncated, info = self.env.step(action)
+                observation, reward, terminated, truncated, info = self._take(action)
         else:
-            observation, reward, terminated, truncated, info = self.env.step(action)
+            observation, reward, terminated, truncated, info = self._take(action)
         if terminated or truncated:  # the reset that follows may write into the same buffer
             observation = copy.deepcopy(observation)
         return observation, reward, terminated, truncated, info
@@ -87,7 +98,7 @@ class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
         kept = self._steps <= LONGEST_EPISODE
         return {
             "seed": self._seed,
-            "before": self._before,
+            "before": self._before and self._before | {"own": plain(self._before["own"])},
             "actions": np.array(self._actions) if kept else None,
             "now": self._states(),
             "episode": self._episode,
@@ -107,7 +118,7 @@ class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
             if record["before"]:
                 self._derive(record["seed"])
                 self._load(record["before"])
-                load_simulator_state(self.env, record["before"]["simulator"])
+                load_simulator_state(self._base, record["before"]["simulator"])
             observation, _ = self.reset(seed=None if record["before"] else record["seed"])
             for action in record["actions"]:
                 observation, *_ = self.step(action)

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import gymnasium
 import numpy as np
 
 
-def simulator_state(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
-    """Return the state of the simulator below an environment as arrays; empty where it has none that is known."""
+def has_simulator(env: Any) -> bool:
+    """Return whether the simulator below an unwrapped environment can copy its state."""
+    return _ale(env) is not None or _mujoco(env) is not None
+
+
+def simulator_state(env: Any) -> dict[str, Any]:
+    """Return the state of the simulator below an unwrapped environment as arrays; empty where it has none we know."""
     ale = _ale(env)
     if ale is not None:
         return {"ale": np.frombuffer(ale.cloneState(include_rng=True).serialize(), np.uint8)}
@@ -29,7 +33,7 @@ def simulator_state(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
     return {}
 
 
-def load_simulator_state(env: gymnasium.Env[Any, Any], state: dict[str, Any]) -> bool:
+def load_simulator_state(env: Any, state: dict[str, Any]) -> bool:
     """Put the simulator into what `simulator_state` returned; return whether it could take it."""
     if "ale" in state:
         ale = _ale(env)
@@ -48,19 +52,18 @@ def load_simulator_state(env: gymnasium.Env[Any, Any], state: dict[str, Any]) ->
     return True
 
 
-def _ale(env: gymnasium.Env[Any, Any]) -> Any:
+def _ale(env: Any) -> Any:
     """Return the Arcade Learning Environment of an Atari game; None if it is none."""
-    ale = getattr(env.unwrapped, "ale", None)
+    ale = getattr(env, "ale", None)
     return ale if hasattr(ale, "cloneState") and hasattr(ale, "restoreState") else None
 
 
-def _mujoco(env: gymnasium.Env[Any, Any]) -> tuple[Any, Any] | None:
+def _mujoco(env: Any) -> tuple[Any, Any] | None:
     """Return MuJoCo's model and data, of gymnasium's environments, of robotics' and of dm_control's; None without."""
-    base: Any = env.unwrapped
-    physics: Any = getattr(getattr(base, "_env", None), "physics", None)  # dm_control through shimmy
+    physics: Any = getattr(getattr(env, "_env", None), "physics", None)  # dm_control through shimmy
     if hasattr(physics, "model") and hasattr(getattr(physics, "data", None), "ptr"):
         return physics.model.ptr, physics.data.ptr
-    model, data = getattr(base, "model", None), getattr(base, "data", None)
+    model, data = getattr(env, "model", None), getattr(env, "data", None)
     if type(model).__module__.startswith("mujoco") and type(data).__module__.startswith("mujoco"):
         return model, data
     return None
