@@ -340,7 +340,7 @@ def _write(generator: Any, state: dict[str, Any]) -> None:
 
 def numpy_state(bits: np.random.BitGenerator) -> dict[str, Any]:
     """Return the state of a bit generator in plain types and arrays of signed integers, as checkpoints hold them."""
-    return _signed(dict(bits.state))
+    return {key: _signed(value) for key, value in dict(bits.state).items()}
 
 
 def set_numpy_state(bits: np.random.BitGenerator, state: dict[str, Any]) -> None:

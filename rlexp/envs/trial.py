@@ -80,7 +80,7 @@ def _step(env: Env, seconds: float) -> tuple[Any, bool]:
     except TypeError as error:
         raise ConfigError(f"{error}: {where}") from None
     for name, flag in zip(("terminated", "truncated"), flags, strict=True):
-        if not isinstance(flag, bool | np.bool_ | int | np.integer) and getattr(flag, "shape", None) != ():
+        if np.ndim(flag) != 0 or np.asarray(flag).dtype.kind not in "bui":
             raise ConfigError(f"{name} is {_kind(flag)}, not a bool: {where}")
     if not isinstance(info, dict):
         raise ConfigError(f"the info of step is {_kind(info)}, not a dict: {where}")
