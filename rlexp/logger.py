@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import json
 import logging
 import math
 import os
@@ -13,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlexp.faults import writing
-from rlexp.rewind import cut_events, cut_metrics, set_aside
-from rlexp.summary import commit, versions
+from rlexp.rewind import EVENTS, OUTCOME, cut_evaluations, cut_events, cut_metrics, set_aside
+from rlexp.summary import Summary, commit, versions
 from rlexp.types import Episode, Metrics, UpdateReport
 
 if TYPE_CHECKING:
@@ -37,13 +38,22 @@ METRIC_NAMES = {
 }
 COLUMNS = (
     "env_steps",
+    "seconds",
     "Rewards/rew_avg",
+    "Rewards/last_100",
     "Game/ep_len_avg",
     "Time/step_per_second",
+    "Time/seconds",
     "Time/collect_seconds",
     "Time/update_seconds",
     *METRIC_NAMES.values(),
 )
+EVALUATION_COLUMNS = (
+    "env_steps", "seconds", "episodes", "mean_return", "std_return", "mean_length", "lengths", "returns",
+)  # fmt: skip
+"""Those of evaluations.csv; lengths and returns are JSON lists, in the order of the episodes' seeds."""
+NO_SCALARS = ("env_steps", "seconds")
+"""Columns that TensorBoard has otherwise: its x axis, and Time/seconds."""
 EPISODES_SHOWN = 100
 TRAINING = "training episodes"
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -112,8 +122,20 @@ class Recorder:
         self.evaluation: tuple[int, EvalResult] | None = None  # the last one, and after how many updates
         if run_dir is None:
             return
+        self._open(run_dir, start.get("evaluated"))
+
+    def _open(self, run_dir: Path, known: float | None) -> None:
+        """Open the files; those of a resumed run are cut back to its checkpoint.
+
+        Args:
+            run_dir: where.
+            known: the mean return of the evaluation of the weights in that checkpoint, if there was one.
+        """
         from rlexp.tensorboard import TensorBoard
 
+        config = self._config
+        over = self.updates >= config.updates or config.eval.enough(known)  # then it is evaluated once more
+        evaluated = known is not None and not over
         with writing(run_dir / "metrics.csv"):
             if self.updates:
                 cut_metrics(run_dir / "metrics.csv", self.updates)
@@ -123,11 +145,16 @@ class Recorder:
             self._rows = csv.writer(self._file)
             if not self.updates:
                 self._rows.writerow([*COLUMNS, *map(info_name, config.log.infos)])
-        with writing(run_dir / "tensorboard"):
-            known = start.get("evaluated")
-            over = self.updates >= config.updates or config.eval.enough(known)  # then it is evaluated once more
-            cut_events(run_dir / "tensorboard", self.env_steps, known is not None and not over)
-            self._board = TensorBoard(run_dir / "tensorboard", config, goes_on=self.updates > 0)
+        with writing(run_dir / "evaluations.csv"):
+            resumed = self.updates > 0 and cut_evaluations(run_dir / "evaluations.csv", self.env_steps, evaluated)
+            self._evaluations = (run_dir / "evaluations.csv").open("a" if resumed else "w", newline="")
+            if not resumed:
+                csv.writer(self._evaluations).writerow(EVALUATION_COLUMNS)
+                self._evaluations.flush()
+        with writing(run_dir / EVENTS):
+            cut_events(run_dir, self.env_steps, evaluated)
+            given = Summary(run_dir).read().get("overrides") or []
+            self._board = TensorBoard(run_dir, config, resumed=self.updates > 0, given=given)
 
     def state(self) -> dict[str, Any]:
         """Return what a run that goes on must know: updates, wall time, the last episodes, the best mean return."""
@@ -162,15 +189,16 @@ class Recorder:
         steps = self._config.steps_per_update
         self.updates, self.env_steps = report.number, report.number * steps
         self._recent.extend(report.episodes)
-        row = self._row(report, steps / (now - self._last))
+        speed = steps / (now - self._last)
         self._last = now
+        row = self._row(report, speed)
         with writing(self._run_dir / "metrics.csv"):
             self._rows.writerow(["" if isinstance(v, float) and math.isnan(v) else v for v in row.values()])
             self._file.flush()
             if os.fstat(self._file.fileno()).st_nlink == 0:
                 raise OSError("it was removed")
-        scalars = {k: v for k, v in row.items() if k != "env_steps" and not math.isnan(v)}
-        with writing(self._run_dir / "tensorboard"):
+        scalars = {k: v for k, v in row.items() if k not in NO_SCALARS and not math.isnan(v)}
+        with writing(self._run_dir / EVENTS):
             self._board.scalars(self.env_steps, scalars)
         if self.display is not None:
             length = _mean([float(episode.length) for episode in self._recent])
@@ -179,9 +207,12 @@ class Recorder:
     def _row(self, report: UpdateReport, speed: float) -> dict[str, float]:
         values = {
             "env_steps": self.env_steps,
+            "seconds": self.seconds,
             "Rewards/rew_avg": _mean([episode.episode_return for episode in report.episodes]),
+            "Rewards/last_100": self.mean_return(),
             "Game/ep_len_avg": _mean([float(episode.length) for episode in report.episodes]),
             "Time/step_per_second": speed,
+            "Time/seconds": self.seconds,
             "Time/collect_seconds": report.collect_seconds,
             "Time/update_seconds": report.update_seconds,
         }
@@ -212,7 +243,7 @@ class Recorder:
         with writing(self._run_dir / "metrics.csv"):
             self._file.flush()
             os.fsync(self._file.fileno())
-        with writing(self._run_dir / "tensorboard"):
+        with writing(self._run_dir / EVENTS):
             self._board.flush()
         best = self._are_best()
         state = {
@@ -256,11 +287,33 @@ class Recorder:
         self.evaluation = self.updates, result
         if self._run_dir is None:
             return
-        with writing(self._run_dir / "tensorboard"):
+        if not again:
+            with writing(self._run_dir / "evaluations.csv"):
+                self._write_evaluation(result)
+        with writing(self._run_dir / EVENTS):
             if not again:
                 self._board.scalars(self.env_steps, {"Test/cumulative_reward": result.mean_return})
             if result.video is not None:
                 self._board.video(self.env_steps, result.video)
+
+    def _write_evaluation(self, result: EvalResult) -> None:
+        """Write a row of evaluations.csv, at once and for good: a checkpoint counts on it."""
+        values = result.as_dict() | {"env_steps": self.env_steps, "seconds": self.seconds}
+        values |= {"lengths": json.dumps(result.lengths), "returns": json.dumps(result.returns)}
+        csv.writer(self._evaluations).writerow([values[name] for name in EVALUATION_COLUMNS])
+        self._evaluations.flush()
+        os.fsync(self._evaluations.fileno())
+
+    def _outcome(self) -> dict[str, float]:
+        """Return what TensorBoard's hparams tab compares runs by: the numbers that there are."""
+        final, best = self._evaluated(), self._best
+        if final is None:
+            final = self.mean_return()
+        elif self._best_by != TRAINING:
+            best = max(best, final)
+        speed = self.env_steps / self.seconds if self.seconds > 0 else math.nan
+        values = dict(zip(OUTCOME, (final, best, speed), strict=True))
+        return {name: value for name, value in values.items() if math.isfinite(value)}
 
     def close(self) -> None:
         """Close the files and the display."""
@@ -269,7 +322,9 @@ class Recorder:
         with contextlib.ExitStack() as stack:  # all of it, whatever of it fails
             if self.display is not None:
                 stack.callback(self.display.close)
-            stack.enter_context(writing(self._run_dir / "tensorboard"))
-            stack.callback(self._board.close)
+            stack.enter_context(writing(self._run_dir / EVENTS))
+            stack.callback(self._board.close, self.env_steps, self._outcome())
+            stack.enter_context(writing(self._run_dir / "evaluations.csv"))
+            stack.callback(self._evaluations.close)
             stack.enter_context(writing(self._run_dir / "metrics.csv"))
             stack.callback(self._file.close)

@@ -13,9 +13,12 @@ from rlexp.settings import as_yaml, fields_of, range_of
 
 SCALARS = {
     "env_steps": "Environment steps so far, over all environments and ranks: the x axis in TensorBoard.",
+    "seconds": "Wall time of training so far, earlier parts of a resumed run included; in `metrics.csv` alone.",
     "Rewards/rew_avg": "Mean return (undiscounted, raw rewards) of the episodes that ended in this rollout.",
-    "Game/ep_len_avg": "Their mean length, in steps.",
+    "Rewards/last_100": "Mean return of the last 100 episodes: what the progress bar shows.",
+    "Game/ep_len_avg": "Mean length of the episodes that ended in this rollout, in steps.",
     "Time/step_per_second": "Environment steps of this update by its wall time, logging included, evaluations not.",
+    "Time/seconds": "The same as `seconds`, for TensorBoard.",
     "Time/collect_seconds": "Seconds of the rollout.",
     "Time/update_seconds": "Seconds of the update.",
     "Loss/policy_loss": "Policy loss.",
@@ -28,7 +31,10 @@ SCALARS = {
     "Info/grad_norm": "Norm of all gradients before they are clipped, averaged over ranks first.",
     "Info/skipped_steps": "Optimizer steps left out because their gradient was not finite.",
     "Info/learning_rate": "Learning rate of this update.",
-    "Test/cumulative_reward": "Mean return of the evaluation episodes; in TensorBoard alone.",
+    "Test/cumulative_reward": "Mean return of the evaluation episodes; in TensorBoard alone, see `evaluations.csv`.",
+    "hparam/final_return": "When the run ends: the return of its last evaluation, else of the last 100 episodes.",
+    "hparam/best_return": "When the run ends: the highest mean return, that of `best.ckpt`.",
+    "hparam/steps_per_second": "When the run ends: environment steps by wall time of training.",
 }
 
 

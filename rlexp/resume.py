@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from omegaconf import OmegaConf
 from rlexp.config import Config, algorithm_name, conf_dir
 from rlexp.faults import writing
 from rlexp.launch import Origin
+from rlexp.report import PLAIN, hydra_quoted
 from rlexp.rewind import free_name
 from rlexp.rules import validate
 from rlexp.settings import ConfigError, fields_of
@@ -50,7 +53,8 @@ def prepared(arguments: Sequence[str]) -> list[str]:
         ConfigError: it names no run with a checkpoint, or another argument does not go with it.
     """
     words = [word.lstrip("+") for word in arguments]
-    values = {word.partition("=")[0]: word.partition("=")[2].strip("'\"") for word in words if "=" in word}
+    arguments = [_path_quoted(word) for word in arguments]
+    values = {word.partition("=")[0]: _unquoted(word.partition("=")[2]) for word in words if "=" in word}
     sweep = bool({"-m", "--multirun"} & set(words))
     resume = values.get("resume", "null")
     if values.get("sweep.skip_completed", "false").lower() == "true" and not (sweep and "hydra.sweep.dir" in values):
@@ -78,13 +82,35 @@ def prepared(arguments: Sequence[str]) -> list[str]:
             f"hydra.run.dir={values[directory]} is not the run of resume={resume}; leave hydra.run.dir out"
         )
     kept = [word for word in arguments if word.lstrip("+").partition("=")[0] not in ("resume", directory)]
-    return [*kept, f"resume={_quoted(resume)}", f"{directory}={_quoted(run_dir)}"]
+    # absolute, since hydra.job.chdir=true leads elsewhere
+    return [*kept, *(f"{key}={hydra_quoted(os.path.abspath(path))}" for key, path in
+                     (("resume", resume), (directory, run_dir)))]  # fmt: skip
 
 
-def _quoted(path: object) -> str:
-    """Return a path as Hydra's grammar takes any text."""
-    text = str(path).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{text}'"
+PATHS = ("resume", "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
+"""Keys whose values are paths."""
+
+
+def _path_quoted(word: str) -> str:
+    """Return an argument with its path quoted for Hydra's grammar, unless it is so already, or has an interpolation."""
+    key, equals, value = word.partition("=")
+    if not equals or key.lstrip("+") not in PATHS or PLAIN.fullmatch(value) or "${" in value or not value:
+        return word
+    return word if _is_quoted(value) else f"{key}={hydra_quoted(value)}"
+
+
+def _is_quoted(value: str) -> bool:
+    return len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" and not Path(value).exists()
+
+
+def _unquoted(value: str) -> str:
+    """Return what Hydra's grammar reads from a quoted value; any other is what it is."""
+    if not _is_quoted(value):
+        return value
+    quote = value[0]
+    inner = re.sub(rf"(\\+){quote}", lambda found: found.group(1)[: len(found.group(1)) // 2] + quote, value[1:-1])
+    inner = re.sub(r"\\+$", lambda found: found.group()[: len(found.group()) // 2], inner)
+    return re.sub(r"(\\+)\$\{", lambda found: found.group(1)[: len(found.group(1)) // 2] + "${", inner)
 
 
 def asks_to_go_on(wanted: Any) -> bool:

@@ -8,6 +8,13 @@ from pathlib import Path
 
 from rlexp.settings import ConfigError
 
+EVENTS = "events.out.tfevents"
+"""How the names of TensorBoard's event files begin."""
+EVENTS_END = ".rlexp"
+"""How the names of rlexp's own end: others in the same folder are not rlexp's to cut or remove."""
+OUTCOME = ("hparam/final_return", "hparam/best_return", "hparam/steps_per_second")
+"""Scalars that are written once, when a run ends: the metrics of TensorBoard's hparams tab."""
+
 
 def set_aside(folder: Path) -> None:
     """Give the checkpoints of an earlier run another folder, so that nothing goes on from them by mistake."""
@@ -36,12 +43,32 @@ def cut_metrics(path: Path, updates: int) -> None:
         file.truncate(sum(map(len, kept)))
 
 
+def cut_evaluations(path: Path, env_steps: int, evaluated: bool) -> bool:
+    """Cut evaluations.csv back to what was evaluated before `env_steps`; `evaluated`: at that step, too.
+
+    Returns:
+        Whether the file is there, with its first line.
+    """
+    lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
+    kept = lines[:1]
+    for line in lines[1:]:
+        step, _, rest = line.partition(b",")
+        if not (step.isdigit() and rest.endswith(b"\n")) or int(step) >= env_steps + int(evaluated):
+            break
+        kept.append(line)
+    if not kept or not kept[0].endswith(b"\n"):
+        return False
+    with path.open("r+b") as file:
+        file.truncate(sum(map(len, kept)))
+    return True
+
+
 def cut_events(folder: Path, env_steps: int, evaluated: bool = False) -> None:
     """Cut TensorBoard's event files off after the last event up to `env_steps`; 0: remove them.
 
     The evaluation at the very end goes too; one during training that came at `env_steps` stays, if there was one.
     """
-    for path in sorted(folder.glob("events.out.tfevents.*")):
+    for path in sorted(folder.glob(f"{EVENTS}.*{EVENTS_END}")):
         content = path.read_bytes()
         end = _end_of_events(content, env_steps, evaluated)
         if env_steps == 0:
@@ -69,7 +96,8 @@ def _end_of_events(content: bytes, env_steps: int, evaluated: bool) -> int:
         except DecodeError:
             break
         last = event.step == env_steps and not evaluated
-        if event.step > env_steps or (last and any(value.tag.startswith("Test/") for value in event.summary.value)):
+        tags = [value.tag for value in event.summary.value]
+        if event.step > env_steps or (last and any(tag.startswith("Test/") for tag in tags)) or OUTCOME[-1] in tags:
             break
         start += length + 16
     return start

@@ -66,17 +66,30 @@ def commit() -> str | None:
     return done.stdout.strip() or None
 
 
+def _together(former: list[str], later: list[str]) -> list[str]:
+    """Return the overrides of a run and those of its resume, which count where both set a key."""
+    words = {word.lstrip("+~").partition("=")[0]: word for word in [*former, *later]}
+    return [word for key, word in words.items() if key != "resume"]
+
+
 class Summary:
     """summary.json: the state of a run and what came of it."""
 
     def __init__(self, run_dir: Path) -> None:
         self.path = run_dir / "summary.json"
 
-    def start(self, world_size: int, origin: Origin | None = None) -> None:
-        """Write the state `running` and empty results; of a run that goes on, how far it had come."""
+    def start(self, about: Mapping[str, Any], world_size: int, origin: Origin | None = None) -> None:
+        """Write the state `running` and empty results; of a resumed run, how far it had come.
+
+        Args:
+            about: seed, env_id, algo and overrides (a list of words) of the experiment.
+            world_size: number of ranks.
+            origin: where a resumed run continues.
+        """
         values: dict[str, Any] = {
             "state": "running",
             "error": None,
+            **about,
             "world_size": world_size,
             "env_steps": 0,
             "updates": 0,
@@ -92,6 +105,7 @@ class Summary:
             # a run that was killed could not say how long it ran; its checkpoint says at least how long it learned
             seconds = max(float(former.get("wall_seconds") or 0.0), origin.seconds)
             values |= here | {"wall_seconds": seconds, "resumes": [*former.get("resumes", []), here]}
+            values["overrides"] = _together(former.get("overrides") or [], about["overrides"])
         write_json(self.path, values)
 
     def change(self, **values: Any) -> None:

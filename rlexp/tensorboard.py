@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,27 +12,35 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from rlexp.settings import fields_of
+from rlexp.rewind import EVENTS_END, OUTCOME
+from rlexp.settings import as_yaml, fields_of
 
 if TYPE_CHECKING:
     from rlexp.config import Config
 
+IDENTIFYING = ("seed", "total_timesteps", "env.id", "env.num_envs")
+PLACES = ("resume",)
 MAX_FRAMES = 150
 MAX_SIDE = 300
 """Bounds of the animated image: frames are left out and scaled down to stay within them."""
 
 
 class TensorBoard:
-    """Writes one event file into `folder`; where a run `goes_on`, the hyperparameters stand in the first one."""
+    """Writes one event file into the run's directory, so that TensorBoard calls the run by the directory's name.
 
-    def __init__(self, folder: Path, config: Config, goes_on: bool = False) -> None:
+    Args:
+        folder: the run's directory.
+        config: the experiment.
+        resumed: an earlier event file of this run holds the hyperparameters already.
+        given: the words of the command line; see `hyperparameters`.
+    """
+
+    def __init__(self, folder: Path, config: Config, resumed: bool = False, given: Sequence[str] = ()) -> None:
         self._hook_before, threading.excepthook = threading.excepthook, self._quiet
-        self._writer = SummaryWriter(str(folder))
+        self._writer = SummaryWriter(str(folder), filename_suffix=EVENTS_END)
         self._file = self._writer._get_file_writer()
-        values = {key: value if isinstance(value, bool | int | float | str) else str(value)
-                  for key, value, _ in fields_of(config)}  # fmt: skip
-        experiment, start, self._end = hparams(values, {"Test/cumulative_reward": 0.0})
-        if not goes_on:
+        experiment, start, self._end = hparams(hyperparameters(config, given), dict.fromkeys(OUTCOME, 0.0))
+        if not resumed:
             self._file.add_summary(experiment)
             self._file.add_summary(start)
 
@@ -50,9 +59,11 @@ class TensorBoard:
         """Hand all events to the system."""
         self._writer.flush()
 
-    def close(self) -> None:
-        """End the session and flush."""
+    def close(self, step: int, outcome: dict[str, float]) -> None:
+        """Write the metrics of the hparams tab, end the session and flush."""
         try:
+            if outcome:
+                self.scalars(step, outcome)
             self._file.add_summary(self._end)
             self._writer.close()
         finally:
@@ -62,6 +73,26 @@ class TensorBoard:
         """Leave what the system refuses the thread that writes to the one that asks it next, which raises it."""
         if not isinstance(error.exc_value, OSError):
             self._hook_before(error)
+
+
+def hyperparameters(config: Config, given: Sequence[str]) -> dict[str, bool | int | float | str]:
+    """Return what the hparams tab compares: numbers as numbers, true, false, null and lists as text.
+
+    That is every setting of the algorithm, those that identify an experiment, those that differ from the defaults, and
+    those on the command line, so that no column of a sweep has gaps.
+    """
+    from rlexp.config import Config as Schema
+    from rlexp.config import algorithm_name
+
+    defaults = {key: value for key, value, _ in fields_of(Schema(algo=type(config.algo)()))}
+    named = {word.lstrip("+~").partition("=")[0] for word in given}
+    values: dict[str, bool | int | float | str] = {"algo": algorithm_name(config)}
+    for key, value, _ in fields_of(config):
+        told = key in IDENTIFYING or key.startswith("algo.") or key in named
+        if (told or value != defaults[key]) and key not in PLACES:
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            values[key] = value if number else as_yaml(value)
+    return values
 
 
 def animated(path: Path) -> tuple[bytes, int, int]:

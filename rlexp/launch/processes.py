@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from rlexp.faults import writing
 from rlexp.launch.cause import LONGEST_TRACE, LOST_PEER, hung, log_size, logged, one_line, progress, shortened, tell
 from rlexp.launch.rank import Body, Job, RunFailed, check_devices, enter, patience
-from rlexp.launch.stopping import FINISH, FINISH_SECONDS, Interrupted, held, stoppable
+from rlexp.launch.stopping import FINISH, FINISH_SECONDS, Interrupted, held, noted_stop, stoppable
 from rlexp.launch.torchrun import run_as_rank
 from rlexp.summary import Summary
 
@@ -53,10 +53,10 @@ def run(job: Job, body: Body) -> dict[str, Any]:
     check_devices(job.config)
     if "TORCHELASTIC_RUN_ID" in os.environ:
         return run_as_rank(job, body)
-    ranks = _Ranks(job, body)  # imports what ranks need, which takes seconds
     summary = Summary(job.run_dir)
     with writing(summary.path):
-        summary.start(job.config.world_size, job.origin)
+        summary.start(job.about, job.config.world_size, job.origin)
+    ranks = _Ranks(job, body)  # imports what ranks need, which takes seconds
     begin = time.monotonic() - summary.read()["wall_seconds"]
     try:
         ranks.supervise()
@@ -165,12 +165,15 @@ class _Ranks:
 
         sys.stdout.flush()
         before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._signal = self._signal or noted_stop()
         try:
-            for process, sender in self._processes:
-                with self._held():
-                    process.start()
-                sender.close()
-            failures = self._wait()
+            failures: dict[int, _Failure] = {}
+            if not self._signal:
+                for process, sender in self._processes:
+                    with self._held():
+                        process.start()
+                    sender.close()
+                failures = self._wait()
         finally:
             self._end()
             for number, handler in before.items():

@@ -7,13 +7,13 @@ import faulthandler
 import logging
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from rlexp.config import Config
+from rlexp.config import Config, algorithm_name
 from rlexp.settings import ConfigError
 from rlexp.types import SpaceSpec
 
@@ -50,12 +50,31 @@ class Origin:
 
 @dataclass(frozen=True)
 class Job:
-    """What every rank is started with; `origin` is None for a run that begins."""
+    """What every rank is started with.
+
+    Attributes:
+        config: the experiment.
+        spec: its environment's spaces.
+        run_dir: where it is written.
+        origin: where a resumed run continues; None for a run that begins.
+        overrides: the words of the command line.
+    """
 
     config: Config
     spec: SpaceSpec
     run_dir: Path
     origin: Origin | None = None
+    overrides: Sequence[str] = ()
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What summary.json says of the experiment."""
+        return {
+            "seed": self.config.seed,
+            "env_id": self.config.env.id,
+            "algo": algorithm_name(self.config),
+            "overrides": list(self.overrides),
+        }
 
 
 Body = Callable[["Rank"], None]

@@ -28,11 +28,32 @@ class _Request:
 
     signum = 0
     looping = False
+    noted = 0
 
 
 def stop_requested() -> int:
     """Return the signal that asked this process to stop after the current update; 0 if none did."""
     return _Request.signum
+
+
+def note_stops() -> None:
+    """Note SIGINT and SIGTERM from now on, those held back until now included; `noted_stop` tells.
+
+    For a process of a parallel sweep: the command that started it waits for its jobs to save and return.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda signum, _: note_stop(signum))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
+
+
+def note_stop(signum: int) -> None:
+    """Note that this process is to start nothing more; the first signal counts."""
+    _Request.noted = _Request.noted or signum
+
+
+def noted_stop() -> int:
+    """Return the signal that was noted; 0 if none was."""
+    return _Request.noted
 
 
 def stopped(signum: int) -> Interrupted:

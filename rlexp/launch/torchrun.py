@@ -30,7 +30,7 @@ def run_as_rank(job: Job, body: Body) -> dict[str, Any]:
     summary = Summary(job.run_dir)
     if index == 0:
         with writing(summary.path):
-            summary.start(job.config.world_size, job.origin)
+            summary.start(job.about, job.config.world_size, job.origin)
         begin -= summary.read()["wall_seconds"]
     launched: list[tuple[Rank, list[int], int]] = []  # this rank, the processes of all ranks, where the log starts
 
