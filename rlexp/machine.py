@@ -39,9 +39,9 @@ def described() -> str:
     """Return the machine on one line."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = memory_gib()
+    part = f" ({allowed} for this process)" if allowed != os.cpu_count() else ""
     parts = [
-        f"{os.cpu_count()} cores of {processor()}"
-        + (f" ({allowed} for this process)" if allowed != os.cpu_count() else ""),
+        f"{os.cpu_count()} cores of {processor()}{part}",
         "memory unknown" if memory is None else f"{memory:.1f} GiB of memory",
         ", ".join(gpus()) or "no NVIDIA GPU",
         platform.platform(),

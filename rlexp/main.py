@@ -400,12 +400,8 @@ def _farewell(status: int) -> int:
         begun = _Command.run_dir
         if begun is not None and begun.is_dir() and (signum or _Command.errors):
             lines = resume_lines(begun, Summary(begun).read(), _Command.here)
-            log_file = (
-                []
-                if signum
-                else ["the log, with the traceback if there is one:", shown(begun / "main.log", _Command.here)]
-            )
-            print("\n".join([*log_file, *lines]), flush=True)
+            place = [] if signum else ["its log:", shown(begun / "main.log", _Command.here)]
+            print("\n".join([*place, *lines]), flush=True)
     gc.freeze()  # else Python searches all that torch and Lightning made for garbage before it ends: a second
     return status or int(bool(_Command.errors) or not good)
 

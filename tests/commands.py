@@ -4,8 +4,10 @@ import csv
 import fcntl
 import hashlib
 import io
+import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -140,6 +142,30 @@ def metrics(run_dir: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def is_time(name: str) -> bool:
+    """Return whether a column or a scalar measures time, in which equal runs differ."""
+    return name in ("seconds", "hparam/steps_per_second") or name.startswith("Time/")
+
+
+def rows_but_times(run_dir: Path) -> list[dict[str, str]]:
+    """Return the rows of metrics.csv without wall times."""
+    return [{key: value for key, value in row.items() if not is_time(key)} for row in metrics(run_dir)]
+
+
+def evaluations(run_dir: Path) -> list[dict[str, str]]:
+    """Return the rows of evaluations.csv without wall times."""
+    with (run_dir / "evaluations.csv").open(newline="") as file:
+        return [{key: value for key, value in row.items() if not is_time(key)} for row in csv.DictReader(file)]
+
+
+def sweep_rows(text: str) -> list[list[str]]:
+    """Return the cells of the jobs in the table that ends the output of a sweep, its first line among them."""
+    lines = text[text.rindex("\nsweep:\n") :].splitlines()
+    begin = next(number for number, line in enumerate(lines) if line.startswith("job "))
+    rows = itertools.takewhile(str.strip, lines[begin:])
+    return [re.split(r"  +", row.strip()) for row in rows]
+
+
 def only(folder: Path, pattern: str = "*") -> Path:
     """Return the one path in `folder` that fits `pattern`."""
     (path,) = folder.glob(pattern)
@@ -174,10 +200,10 @@ def events(run_dir: Path) -> list[tuple[int, dict[str, float]]]:
     from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 
     found = []
-    for path in sorted((run_dir / "tensorboard").iterdir()):
+    for path in sorted(run_dir.glob("events.out.tfevents.*.rlexp")):
         for event in LegacyEventFileLoader(str(path)).Load():
             values = {value.tag: value.simple_value for value in event.summary.value if value.HasField("simple_value")}
-            values = {tag: value for tag, value in values.items() if not tag.startswith("Time/")}
+            values = {tag: value for tag, value in values.items() if not is_time(tag)}
             if values:
                 found.append((event.step, values))
     return found

@@ -115,14 +115,14 @@ def test_a_summary_that_cannot_be_read_is_an_empty_one(tmp_path, content):
     (tmp_path / "summary.json").write_bytes(content)
     summary = Summary(tmp_path)
     assert summary.read() == {}
-    summary.start(1)
+    summary.start({}, 1)
     assert summary.read()["state"] == "running"
 
 
 def test_a_summary_starts_as_running_and_changes_value_by_value(tmp_path):
     summary = Summary(tmp_path)
     assert summary.read() == {}
-    summary.start(2)
+    summary.start({}, 2)
     assert (summary.read()["state"], summary.read()["world_size"]) == ("running", 2)
     summary.change(state="failed", error="why")
     assert (summary.read()["state"], summary.read()["error"], summary.read()["env_steps"]) == ("failed", "why", 0)

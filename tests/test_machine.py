@@ -65,7 +65,7 @@ def test_a_run_whose_logs_find_no_room_says_so_and_keeps_its_last_checkpoint(top
     code, command = done(*words, cwd=tmp_path / "cwd", before=lambda: limit(80_000))
     run_dir = command.cwd / "RUN"
     line = summary(run_dir)["error"]
-    assert line in [f"cannot write {run_dir / name}: {TOO_LARGE}" for name in ("tensorboard", "metrics.csv")]
+    assert line in [f"cannot write {run_dir / name}: {TOO_LARGE}" for name in ("events.out.tfevents", "metrics.csv")]
     assert (code, command.stderr) == (1, f"error: {line}\n")
     assert summary(run_dir)["state"] == "failed"
     assert 160 < load(run_dir / "checkpoints" / "last.ckpt")["env_steps"] <= int(metrics(run_dir)[-1]["env_steps"])
@@ -148,7 +148,7 @@ def test_a_run_whose_directory_is_removed_ends_and_does_not_make_it_again(topolo
     assert command.wait(20) == 1
     assert command.stderr in [  # whichever is noticed first
         f"error: cannot write {run_dir}/metrics.csv: it was removed\n",
-        f"error: cannot write {run_dir}/tensorboard: No such file or directory\n",
+        f"error: cannot write {run_dir}/events.out.tfevents: No such file or directory\n",
     ]
     assert not run_dir.exists()
     assert gone(command.cwd, 1)

@@ -1,8 +1,14 @@
 """The contract of a run: one command, and what its directory holds afterwards."""
 
+import csv
 import io
+import itertools
 import json
 import math
+import os
+import re
+import shlex
+import sys
 
 import numpy as np
 import pytest
@@ -13,13 +19,17 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from rlexp.config import conf_dir
+from rlexp.rewind import OUTCOME
 from tests.commands import TINY, command, film, filmed_run, metrics, only, summary
 
 COLUMNS = [
     "env_steps",
+    "seconds",
     "Rewards/rew_avg",
+    "Rewards/last_100",
     "Game/ep_len_avg",
     "Time/step_per_second",
+    "Time/seconds",
     "Time/collect_seconds",
     "Time/update_seconds",
     "Loss/policy_loss",
@@ -35,6 +45,11 @@ COLUMNS = [
 ]
 
 
+def only_one(values):
+    (value,) = values
+    return value
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return filmed_run(tmp_path_factory)
@@ -47,7 +62,7 @@ def run_dir(folder):
 
 @pytest.fixture(scope="module")
 def board(run_dir):
-    accumulator = EventAccumulator(str(run_dir / "tensorboard"), {"scalars": 0, "images": 0})
+    accumulator = EventAccumulator(str(run_dir), {"scalars": 0, "images": 0})
     return accumulator.Reload()
 
 
@@ -56,10 +71,11 @@ def test_the_run_goes_into_the_directory_that_is_named_and_writes_nowhere_else(f
     assert sorted(path.name for path in run_dir.iterdir()) == [
         ".hydra",
         "checkpoints",
+        "evaluations.csv",
+        only(run_dir, "events.out.tfevents.*.rlexp").name,
         "main.log",
         "metrics.csv",
         "summary.json",
-        "tensorboard",
         "videos",
     ]
     assert sorted(path.name for path in (run_dir / "checkpoints").iterdir()) == [
@@ -75,6 +91,10 @@ def test_summary_has_every_key_of_the_contract_and_says_that_the_run_is_complete
     assert list(values) == [
         "state",
         "error",
+        "seed",
+        "env_id",
+        "algo",
+        "overrides",
         "world_size",
         "env_steps",
         "updates",
@@ -86,6 +106,8 @@ def test_summary_has_every_key_of_the_contract_and_says_that_the_run_is_complete
     ]
     assert (values["state"], values["error"], values["world_size"]) == ("completed", None, 1)
     assert (values["env_steps"], values["updates"]) == (512, 8)
+    assert (values["seed"], values["env_id"], values["algo"]) == (42, "CartPole-v1", "ppo")
+    assert values["overrides"] == OmegaConf.to_object(OmegaConf.load(run_dir / ".hydra" / "overrides.yaml"))
     assert values["wall_seconds"] > 512 / values["steps_per_second"] > 0
     assert values["versions"]["torch"] == torch.__version__
     assert set(values["versions"]) == {"python", "rlexp", "torch", "lightning", "gymnasium", "hydra-core", "numpy"}
@@ -123,8 +145,8 @@ def test_training_returns_are_raw_though_rewards_are_normalised(run_dir):
 
 def test_tensorboard_holds_the_scalars_of_metrics_and_the_test_return(run_dir, board):
     rows = metrics(run_dir)
-    assert set(board.Tags()["scalars"]) == {*COLUMNS[1:], "Test/cumulative_reward"}
-    for name in COLUMNS[1:]:
+    assert set(board.Tags()["scalars"]) == {*COLUMNS[2:], "Test/cumulative_reward", *OUTCOME}
+    for name in COLUMNS[2:]:
         written = [(int(row["env_steps"]), np.float32(row[name])) for row in rows if row[name]]
         assert [(event.step, np.float32(event.value)) for event in board.Scalars(name)] == written
     (test,) = board.Scalars("Test/cumulative_reward")
@@ -136,10 +158,55 @@ def test_tensorboard_holds_every_hyperparameter_and_the_metric_that_it_is_judged
     values = HParamsPluginData.FromString(contents["_hparams_/session_start_info"]).session_start_info.hparams
     assert values["algo.gamma"].number_value == 0.99
     assert values["env.id"].string_value == "CartPole-v1"
-    assert values["env.normalize_observations"].number_value == 1  # as torch writes what is true
-    assert values["total_timesteps"].number_value == 512
-    (metric,) = HParamsPluginData.FromString(contents["_hparams_/experiment"]).experiment.metric_infos
-    assert metric.name.tag == "Test/cumulative_reward"
+    assert values["env.normalize_observations"].string_value == "true"
+    assert values["algo.target_kl"].string_value == "null"
+    assert values["algo.hidden_sizes"].string_value == "[64, 64]"
+    assert (values["seed"].number_value, values["total_timesteps"].number_value) == (42, 512)
+    assert "env.max_episode_steps" not in values  # neither changed nor of the algorithm
+    metrics = HParamsPluginData.FromString(contents["_hparams_/experiment"]).experiment.metric_infos
+    assert [metric.name.tag for metric in metrics] == list(OUTCOME)
+
+
+def test_the_metrics_of_hparams_are_the_final_and_best_return_and_the_speed(run_dir, board):
+    values = summary(run_dir)
+    written = {name: only_one(board.Scalars(name)).value for name in OUTCOME}
+    assert written[OUTCOME[0]] == pytest.approx(values["eval"]["mean_return"])
+    saved = [float(row["Rewards/last_100"]) for row in metrics(run_dir) if int(row["env_steps"]) % 128 == 0]
+    assert written[OUTCOME[1]] == pytest.approx(max(saved))
+    assert written[OUTCOME[2]] == pytest.approx(values["steps_per_second"], rel=1e-5)
+
+
+def test_evaluations_has_a_row_with_every_return_and_length(run_dir):
+    with (run_dir / "evaluations.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    result = summary(run_dir)["eval"]
+    assert json.loads(row["returns"]) == json.loads(row["lengths"]) == result["returns"]  # CartPole pays 1 a step
+    for name in ("episodes", "mean_return", "std_return", "mean_length"):
+        assert float(row[name]) == result[name]
+    assert (row["env_steps"], row["seconds"]) == ("512", metrics(run_dir)[-1]["seconds"])
+
+
+def test_seconds_and_the_mean_of_the_last_100_episodes_are_columns(run_dir):
+    rows = metrics(run_dir)
+    seconds = [float(row["seconds"]) for row in rows]
+    assert seconds == sorted(seconds)
+    assert 512 / seconds[-1] == pytest.approx(summary(run_dir)["steps_per_second"])
+    steps = [64 / float(row["Time/step_per_second"]) for row in rows]
+    assert seconds == pytest.approx(np.cumsum(steps))
+    assert all(row["Time/seconds"] == row["seconds"] for row in rows)
+    first = next(row for row in rows if row["Rewards/rew_avg"])
+    assert first["Rewards/last_100"] == first["Rewards/rew_avg"]
+
+
+def test_the_log_begins_with_command_versions_machine_and_config(run_dir):
+    text = (run_dir / "main.log").read_text()
+    places = [text.index(f"rlexp.main: {name}: ") for name in ("command", "versions", "machine")]
+    assert places == sorted(places)
+    assert f"torch {torch.__version__}" in text
+    assert f"{os.cpu_count()} cores of " in text
+    config = text[text.index("rlexp.main: config:\n") + 20 :]
+    config = "\n".join(itertools.takewhile(lambda line: not re.match(r"\d{4}-", line), config.splitlines()))
+    assert OmegaConf.create(config) == OmegaConf.load(run_dir / ".hydra" / "config.yaml")
 
 
 def test_tensorboard_shows_the_test_film_as_an_animated_image(run_dir, board):
@@ -201,14 +268,24 @@ def test_what_a_person_sees_off_a_terminal_are_plain_lines_and_a_table_of_what_i
     assert "\r" not in text
     lines = text.splitlines()
     assert lines[0] == "CartPole-v1: 8 updates of 64 steps = 512 steps, 1 rank, seed 42"
-    assert all(" steps/s  return " in line for line in lines[1:-6])  # one every 5 s, and one at the end
-    assert lines[-7].startswith("      512 / 512 steps")
-    table = dict(line.rstrip().split("  ", 1) for line in lines[-6:])
-    assert table["return"].endswith("(3 greedy episodes)")
-    assert table["directory"].strip() == "RUN"
-    assert table["curves"].strip() == "tensorboard --logdir RUN/tensorboard"
-    assert table["video"].strip() == "RUN/videos/test/test-episode-0.mp4"
-    assert table["again"].strip() == "python -m rlexp.evaluate checkpoint=RUN/checkpoints/last.ckpt"
+    end = lines[lines.index("") :]
+    assert all(" steps/s  return " in line for line in lines[1 : lines.index("")])  # one every 5 s, and one at the end
+    assert lines[lines.index("") - 1].startswith("      512 / 512 steps")
+    assert re.fullmatch(r"return: [\d.]+ \+- [\d.]+ \(3 greedy episodes\)", end[1])
+    assert re.fullmatch(r"steps/s: [\d,]+ \(512 steps\)", end[2])
+    python = shlex.quote(sys.executable)
+    assert end[3:] == [
+        "directory:",
+        "RUN",
+        "video:",
+        str(only(folder, "RUN/videos/test/*.mp4").relative_to(folder)),
+        "see its curves:",
+        "tensorboard --logdir RUN",
+        "evaluate it again:",
+        f"{python} -m rlexp.evaluate checkpoint=RUN/checkpoints/last.ckpt",
+        "train it longer:",
+        f"{python} -m rlexp.main resume=RUN total_timesteps=1024",
+    ]
 
 
 def test_help_lists_every_group_with_its_choices_and_the_keys_people_change_most(tmp_path):

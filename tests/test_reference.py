@@ -4,6 +4,7 @@ from pathlib import Path
 
 from rlexp.logger import COLUMNS
 from rlexp.reference import SCALARS, page
+from rlexp.rewind import OUTCOME
 
 
 def test_the_page_is_up_to_date():
@@ -12,4 +13,4 @@ def test_the_page_is_up_to_date():
 
 
 def test_every_scalar_has_a_meaning():
-    assert tuple(SCALARS) == (*COLUMNS, "Test/cumulative_reward")
+    assert tuple(SCALARS) == (*COLUMNS, "Test/cumulative_reward", *OUTCOME)

@@ -15,7 +15,7 @@ import rlexp.experiment
 from rlexp.envs import VectorEnvironment
 from rlexp.learner import Learner
 from rlexp.tensorboard import TensorBoard
-from tests.commands import events, metrics, summary, wait_for
+from tests.commands import events, metrics, summary, sweep_rows, wait_for
 from tests.launch.forked import done, gone, small, start
 from tests.launch.test_stopping import COUPLED, DECOUPLED, trouble
 from tests.topology.ranks import checkpoint
@@ -297,8 +297,7 @@ def test_a_sweep_goes_on_with_the_jobs_that_are_not_completed(killing, tmp_path)
     assert [summary(folder)["state"] for folder in folders] == ["completed"] * 3
     assert [len(summary(folder).get("resumes", [])) for folder in folders] == [1, 0, 0]
     assert stdout.count("is completed after 128 steps") == 2
-    states = [line.split("│")[3].strip() for line in stdout.splitlines() if line.startswith("│")]
-    assert [state for state in states if state] == ["completed"] * 3
+    assert [row[2] for row in sweep_rows(stdout)[1:]] == ["completed"] * 3
 
 
 # Evaluations on the way, and directories that are used again

@@ -1,7 +1,10 @@
 """Sweeps: every job in a directory of its own, a table at the end, and failures that stay where they are."""
 
+import csv
 import json
+import re
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,10 +13,11 @@ from tests.commands import (
     TINY,
     command,
     error_line,
-    metrics,
     once,
     only,
+    rows_but_times,
     summary,
+    sweep_rows,
     train,
     with_broken_environments,
 )
@@ -70,38 +74,53 @@ def weights(run_dir):
     return torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)["policy"]
 
 
-def rows(run_dir):
-    """Return the rows of metrics.csv without what measures time."""
-    return [{key: value for key, value in row.items() if not key.startswith("Time/")} for row in metrics(run_dir)]
-
-
 def test_each_job_has_a_directory_named_after_its_overrides_and_is_completed(good):
     named = [path.name.partition("-") for path in jobs(good)]
     assert [number for number, _, _ in named] == ["0", "1", "2", "3"]
-    for (_, _, name), seed in zip(named, "7788", strict=True):
-        assert f"seed={seed}" in name
-        assert "env.num_envs=2" in name
+    assert [name for _, _, name in named] == [
+        f"seed={seed},strategy={strategy}" for seed in (7, 8) for strategy in ("auto", "ddp")
+    ]
     assert [summary(path)["state"] for path in jobs(good)] == ["completed"] * 4
     for path in jobs(good):
         assert sorted(file.name for file in path.iterdir()) == [
             ".hydra",
             "checkpoints",
+            "evaluations.csv",
+            only(path, "events.out.tfevents.*.rlexp").name,
             "main.log",
             "metrics.csv",
             "summary.json",
-            "tensorboard",
         ]
 
 
 def test_a_table_of_all_jobs_is_printed_at_the_end(good):
-    table = (good / "stdout").read_text().partition("sweep outputs/sweeps/")[2]
-    for path in jobs(good):
-        number, _, _ = path.name.partition("-")
-        (line,) = [line for line in table.splitlines() if line.startswith(f"│ {number} ")]
-        cells = [cell.strip() for cell in line.strip("│").split("│")]
-        assert cells[2] == "completed"
-        assert cells[3] == f"{summary(path)['objective']:,.1f}"
-        assert cells[4] == f"{summary(path)['steps_per_second']:,.0f}"
+    head, *rows = sweep_rows((good / "stdout").read_text())
+    assert head == ["job", "seed", "strategy", "state", "return", "steps/s"]
+    swept = [(seed, strategy) for seed in "78" for strategy in ("auto", "ddp")]
+    for number, (path, row) in enumerate(zip(jobs(good), rows, strict=True)):
+        values = summary(path)
+        result, speed = f"{values['objective']:,.1f}", f"{values['steps_per_second']:,.0f}"
+        assert row == [str(number), *swept[number], "completed", result, speed]
+
+
+def test_below_the_table_each_setting_has_mean_and_standard_deviation_over_its_seeds(good):
+    text = (good / "stdout").read_text()
+    returns = [summary(path)["objective"] for path in jobs(good)]
+    for strategy, pair in (("auto", returns[0::2]), ("ddp", returns[1::2])):
+        mean, spread = f"{np.mean(pair):,.1f}", f"{np.std(pair):,.1f}"
+        assert re.search(rf"^strategy={strategy} +{re.escape(mean)} +{re.escape(spread)} +2$", text, re.MULTILINE)
+
+
+def test_sweep_csv_holds_full_values_and_the_directory_of_each_job(good):
+    with only(good, "outputs/sweeps/*/sweep.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["directory"] for row in rows] == [str(path) for path in jobs(good)]
+    for row, path in zip(rows, jobs(good), strict=True):
+        values = summary(path)
+        assert float(row["return"]) == values["objective"]
+        assert float(row["return_std"]) == values["eval"]["std_return"]
+        assert (row["state"], row["error"], row["env_steps"]) == ("completed", "", "512")
+        assert row["seed"] == str(values["seed"])
 
 
 def test_the_objective_of_a_job_is_its_mean_evaluation_return(good):
@@ -114,14 +133,14 @@ def test_the_same_seed_gives_the_same_weights_and_metrics_in_a_sweep_and_alone(g
         ours, theirs = weights(job), weights(alone)
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-        assert rows(job) == rows(alone)
+        assert rows_but_times(job) == rows_but_times(alone)
         assert summary(job)["eval"] == summary(alone)["eval"]
 
 
 def test_another_seed_gives_other_weights_and_metrics(good):
     first, other = jobs(good)[0], jobs(good)[2]
     assert any(not torch.equal(weights(first)[name], value) for name, value in weights(other).items())
-    assert rows(first) != rows(other)
+    assert rows_but_times(first) != rows_but_times(other)
 
 
 def test_a_run_alone_goes_into_a_directory_named_after_algorithm_environment_and_seed(alone):
@@ -135,7 +154,7 @@ def test_a_run_alone_goes_into_a_directory_named_after_algorithm_environment_and
 def bad(tmp_path_factory):
     def make(folder):
         modules = with_broken_environments(folder / "modules")
-        ids = "broken:Raises-v0,broken:Exits-v0,NoSuch-v0,CartPole-v1"
+        ids = "broken:Raises-v0,broken:Exits-v0,CartPole-v1"
         done = command("--multirun", *TINY, "env=gym", f"env.id={ids}", cwd=folder, modules=modules)
         (folder / "stdout").write_text(done.stdout)
         (folder / "stderr").write_text(done.stderr)
@@ -147,15 +166,14 @@ def bad(tmp_path_factory):
 def test_a_sweep_with_failures_ends_with_exit_code_1_and_one_line_each(bad):
     assert (bad / "rc").read_text() == "1"
     errors = (bad / "stderr").read_text().splitlines()
-    assert len(errors) == 3
+    assert len(errors) == 2
     assert errors[0] == "error: rank 0: RuntimeError: the rod is made of glass"
     assert errors[1] == "error: rank 0 ended with exit code 7"
-    assert errors[2].startswith("error: env.id=NoSuch-v0 is not registered")
 
 
 def test_the_failed_are_failed_and_the_others_completed(bad):
     summaries = [summary(path) for path in jobs(bad)]
-    assert [values["state"] for values in summaries] == ["failed", "failed", "failed", "completed"]
+    assert [values["state"] for values in summaries] == ["failed", "failed", "completed"]
     assert [values["error"] and f"error: {values['error']}" for values in summaries] == [
         *(bad / "stderr").read_text().splitlines(),
         None,
@@ -167,26 +185,31 @@ def test_each_failure_is_told_in_the_log_of_its_own_job(bad):
     assert logs[0].count("Traceback (most recent call last)") == 1
     assert 'raise RuntimeError("the rod' in logs[0]
     assert "exit code 7" in logs[1]
-    assert "NoSuch-v0 is not registered" in logs[2]
-    assert "Traceback" not in logs[3]
+    assert "Traceback" not in logs[2]
     assert all("glass" not in text for text in logs[1:])
 
 
 def test_the_table_shows_what_failed(bad):
-    table = (bad / "stdout").read_text().partition("sweep outputs/sweeps/")[2]
-    states = [line.split("│")[3].strip() for line in table.splitlines() if line.startswith("│")]
-    assert states == ["failed", "failed", "failed", "completed"]
+    rows = sweep_rows((bad / "stdout").read_text())[1:]
+    assert [row[2] for row in rows] == ["failed", "failed", "completed"]
+    assert rows[0][-1] == "rank 0: RuntimeError: the rod is made of glass"
+    assert rows[1][-1] == "rank 0 ended with exit code 7"
 
 
-def test_a_refused_job_still_says_what_it_was(bad):
-    for path in jobs(bad):
-        assert (path / ".hydra" / "config.yaml").is_file()
-        assert (path / ".hydra" / "overrides.yaml").is_file()
+def test_jobs_that_cannot_run_are_named_before_the_first_one_starts(tmp_path):
+    words = ("seed=1,2", "env=gym", "env.id=CartPole-v1,NoSuch-v0", "algo.gamma=0.9,7")
+    done = command("--multirun", *TINY, *words, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    lines = done.stderr.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["error"] * 6
+    assert lines[0].startswith("error: job 1 (seed=1 env.id=CartPole-v1 algo.gamma=7): algo.gamma=7")
+    assert lines[1].startswith("error: job 2 (seed=1 env.id=NoSuch-v0 algo.gamma=0.9): env.id=NoSuch-v0 is not")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_sweep_of_what_cannot_be_composed_starts_no_job(tmp_path):
     done = command("--multirun", "env=cartpole,foo", cwd=tmp_path)
-    assert error_line(done).startswith("error: env=foo is not a choice; allowed: acrobot")
+    assert error_line(done).startswith("error: job 1 (env=foo): env=foo is not a choice; allowed: acrobot")
     assert not list(tmp_path.rglob("summary.json"))
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import environment, metrics, summary, wait_for
+from tests.commands import environment, metrics, rows_but_times, summary, wait_for
 from tests.launch.forked import children, gone, processes_in, small, start
 from tests.launch.test_stopping import ENDLESS, LONG_UPDATE, trouble
-from tests.topology.ranks import policy_of, rows_but_times
+from tests.topology.ranks import policy_of
 
 ROOT = Path(__file__).parent.parent.parent
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run")

@@ -1,7 +1,6 @@
 """How tests run real ranks: forked from this process, which has imported everything once."""
 
 import contextlib
-import csv
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -73,13 +72,6 @@ def checkpoint(run_dir: Path) -> dict:
 def policy_of(run_dir: Path) -> dict[str, Tensor]:
     """Return the weights and statistics that a run ended with."""
     return checkpoint(run_dir)["policy"]
-
-
-def rows_but_times(run_dir: Path) -> list[dict[str, str]]:
-    """Return the rows of metrics.csv without wall times."""
-    with (run_dir / "metrics.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    return [{key: value for key, value in row.items() if not key.startswith("Time/")} for row in rows]
 
 
 def flat(policy: ActorCritic) -> Tensor:

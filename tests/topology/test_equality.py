@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.topology.ranks import checkpoint, launched, policy_of, rows_but_times
+from tests.commands import rows_but_times
+from tests.topology.ranks import checkpoint, launched, policy_of
 
 
 def assert_same(first, second, name="") -> None:

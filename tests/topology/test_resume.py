@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.commands import events, summary
-from tests.topology.ranks import checkpoint, launched, resumed, rows_but_times
+from tests.commands import evaluations, events, rows_but_times, summary
+from tests.topology.ranks import checkpoint, launched, resumed
 from tests.topology.test_equality import TOPOLOGIES, assert_same
 
 UPDATES = 6
@@ -52,6 +52,7 @@ def assert_equal_runs(first: Path, second: Path) -> None:
     assert_same(one, other)
     assert rows_but_times(first) == rows_but_times(second)
     assert events(first) == events(second)
+    assert evaluations(first) == evaluations(second)
 
 
 @pytest.mark.parametrize(
