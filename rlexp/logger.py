@@ -306,11 +306,9 @@ class Recorder:
 
     def _outcome(self) -> dict[str, float]:
         """Return what TensorBoard's hparams tab compares runs by: the numbers that there are."""
-        final, best = self._evaluated(), self._best
-        if final is None:
-            final = self.mean_return()
-        elif self._best_by != TRAINING:
-            best = max(best, final)
+        final = self._evaluated()
+        final = self.mean_return() if final is None else final
+        best = self._best if math.isnan(final) else max(self._best, final)
         speed = self.env_steps / self.seconds if self.seconds > 0 else math.nan
         values = dict(zip(OUTCOME, (final, best, speed), strict=True))
         return {name: value for name, value in values.items() if math.isfinite(value)}

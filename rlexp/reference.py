@@ -33,7 +33,7 @@ SCALARS = {
     "Info/learning_rate": "Learning rate of this update.",
     "Test/cumulative_reward": "Mean return of the evaluation episodes; in TensorBoard alone, see `evaluations.csv`.",
     "hparam/final_return": "When the run ends: the return of its last evaluation, else of the last 100 episodes.",
-    "hparam/best_return": "When the run ends: the highest mean return, that of `best.ckpt`.",
+    "hparam/best_return": "When the run ends: the highest mean return, that of `best.ckpt` or the final one.",
     "hparam/steps_per_second": "When the run ends: environment steps by wall time of training.",
 }
 

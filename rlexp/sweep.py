@@ -316,6 +316,7 @@ def forward(signum: int) -> None:
         return
     note_stop(signum)
     os.environ[STOPPED] = str(int(signum))
+    print(f"{signal.Signals(signum).name}: waiting for the jobs to save and end", flush=True)
     early.send(signum, early.children())
     timer = threading.Timer(PATIENCE_SECONDS, early.leave, (signum,))
     timer.daemon = True
