@@ -64,7 +64,8 @@ def run(composed: DictConfig) -> float:
         if noted_stop():
             remove_empty(run_dir)
             return math.nan
-        print(f"\njob {settings.job.num}: {' '.join(settings.overrides.task)}", flush=True)
+        gap = "" if sweep.current() is None else "\n"
+        print(f"{gap}job {settings.job.num}: {' '.join(settings.overrides.task)}", flush=True)
         return _attempt(composed, run_dir, in_sweep=True)
 
 
@@ -85,7 +86,8 @@ def _attempt(composed: DictConfig, run_dir: Path, in_sweep: bool) -> float:
         return math.nan
     except Interrupted as error:
         if in_sweep and Command.run_dir == run_dir:
-            print(f"interrupted; {resume_lines(run_dir, Summary(run_dir).read(), Command.here)[0]}", flush=True)
+            saved = resume_lines(run_dir, Summary(run_dir).read(), Command.here)[0]
+            print(f"interrupted; {saved.partition('; continue')[0]}", flush=True)
         if sweep.current() is None and in_sweep:
             note_stop(error.signum)
             remove_empty(run_dir)

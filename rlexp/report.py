@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-PLAIN = re.compile(r"[\w./:+-]+")
+PLAIN = re.compile(r"[\w./:+-]+", re.ASCII)
 """Text that Hydra's grammar takes as it is."""
 
 

@@ -1,8 +1,12 @@
 """Many jobs in one command: each true to itself, and nothing of one left for the next."""
 
+import contextlib
+import csv
 import itertools
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -10,7 +14,7 @@ import pytest
 from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf
 
-from tests.commands import command, summary, wait_for
+from tests.commands import command, environment, summary, sweep_rows, wait_for
 from tests.launch.forked import Command, gone, processes_in, small, start
 from tests.topology.ranks import policy_of
 
@@ -109,6 +113,51 @@ def test_a_sweep_that_is_stopped_starts_no_further_job(tmp_path):
     assert gone(command.cwd, 1)
 
 
+def test_a_sweep_that_is_stopped_lists_the_jobs_that_were_not_started(tmp_path):
+    command = start(*words("total_timesteps=100000000", "seed=1,2"), cwd=tmp_path / "cwd")
+    found = tmp_path / "cwd" / "SWEEP" / "0-seed=1" / "metrics.csv"
+    wait_for(lambda: found.exists() and len(found.read_text().splitlines()) > 2, "updates")
+    os.killpg(command.pid, signal.SIGTERM)
+    assert command.wait(10) == 143
+    assert command.stderr == "stopped by SIGTERM\n"
+    rows = sweep_rows(command.stdout)
+    assert [row[2] for row in rows[1:]] == ["interrupted", "not started"]
+    assert rows[1][-1] == "stopped by SIGTERM"
+    assert f"interrupted; saved after {summary(found.parent)['env_steps']:,} steps" in command.stdout
+    with (tmp_path / "cwd" / "SWEEP" / "sweep.csv").open(newline="") as file:
+        assert [row["state"] for row in csv.DictReader(file)] == ["interrupted", "not started"]
+
+
+@pytest.mark.parametrize("subdir", ["mine/${hydra:job.num}", "../elsewhere/job ${hydra:job.num}"])
+def test_a_subdir_of_ones_own_keeps_the_table_and_the_exit_code(subdir, tmp_path):
+    overrides = (*TROUBLE, "+env.kwargs.what=raise,none", "fabric.devices=2", f"hydra.sweep.subdir={subdir}")
+    command = start(*words(*overrides), cwd=tmp_path / "cwd")
+    assert command.wait() == 1
+    rows = sweep_rows(command.stdout)
+    assert rows[0][:3] == ["job", "what", "state"]
+    assert [row[:3] for row in rows[1:]] == [["0", "raise", "failed"], ["1", "none", "completed"]]
+    assert rows[1][-1] == "rank 1: RuntimeError: the pole is made of glass"
+
+
+def test_jobs_that_would_share_a_directory_are_refused(tmp_path):
+    command = start(*words("seed=1,2", "hydra.sweep.subdir=mine"), cwd=tmp_path / "cwd")
+    assert command.wait() == 1
+    assert command.stderr.startswith("error: jobs 0 and 1 would share the directory ")
+    assert not list(command.cwd.iterdir())
+
+
+def test_a_sweep_in_its_jobs_folders_shows_paths_from_where_one_stands(tmp_path):
+    """With hydra.job.chdir=true."""
+    command = start(*words("seed=1,2", "hydra.job.chdir=true"), cwd=tmp_path / "cwd")
+    assert command.wait() == 0, command.stderr
+    lines = command.stdout.splitlines()
+    assert lines[lines.index("sweep:") + 1] == "SWEEP"
+    assert (tmp_path / "cwd" / "SWEEP" / "sweep.csv").is_file()
+    alone = start(*small("hydra.job.chdir=true"), cwd=tmp_path / "alone")
+    assert alone.wait() == 0, alone.stderr
+    assert "tensorboard --logdir RUN" in alone.stdout.splitlines()
+
+
 needs_joblib = pytest.mark.skipif(
     "hydra_plugins.hydra_joblib_launcher.joblib_launcher"
     not in {plugin.__module__ for plugin in Plugins.instance().discover()},
@@ -140,3 +189,87 @@ def test_a_failed_job_by_joblib_is_told_and_stops_no_other(tmp_path):
     assert done.returncode == 1, done.stderr
     assert [summary(folder)["state"] for folder in jobs(cwd)] == ["failed", "completed", "failed", "completed"]
     assert gone(cwd, 10)
+
+
+@needs_joblib
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_jobs_in_parallel_save_when_the_sweep_is_stopped(number, tmp_path):
+    with parallel("total_timesteps=100000000", "seed=1,2,3", cwd=tmp_path) as process:
+        if number == signal.SIGINT:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
+        stdout, stderr = process.communicate(timeout=60)
+    assert (stderr, process.returncode) == (f"stopped by {number.name}\n", 128 + number)
+    assert [row[2] for row in sweep_rows(stdout)[1:]] == ["interrupted", "interrupted", "not started"]
+    for job in jobs(tmp_path):
+        assert summary(job)["state"] == "interrupted"
+        assert (job / "checkpoints" / "last.ckpt").is_file()
+    lines = stdout[: stdout.index("\nsweep:")].splitlines()
+    assert {line[:4] for line in lines if line} == {"[0] ", "[1] ", number.name[:4]}
+    assert sum("interrupted; saved after" in line for line in lines) == 2
+    assert gone(tmp_path, 10)
+
+
+@needs_joblib
+@pytest.mark.slow
+def test_a_killed_process_of_a_parallel_sweep_is_told_in_the_table(tmp_path):
+    with parallel("total_timesteps=100000000", "seed=1,2,3", cwd=tmp_path) as process:
+        workers = {pid for job in jobs(tmp_path) for pid in [int((job / ".hydra" / "lock").read_text())]}
+        os.kill(min(workers), signal.SIGKILL)
+        stdout, stderr = process.communicate(timeout=60)
+    assert (stderr.count("\n"), process.returncode) == (1, 1)
+    assert [row[2] for row in sweep_rows(stdout)[1:]] == ["failed", "failed", "not started"]
+    assert "its process was killed" in stdout
+    assert gone(tmp_path, 10)
+
+
+@contextlib.contextmanager
+def parallel(*overrides: str, cwd: Path):
+    """Start a sweep of two jobs at a time; yield its process when both have learned."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rlexp.main", *words(*overrides), "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
+        cwd=cwd, env=environment(Path.cwd()), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        wait_for(lambda: sum(len(f.read_text().splitlines()) > 2 for f in cwd.rglob("metrics.csv")) == 2, "jobs", 120)
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+SWEEPER = """
+from hydra.plugins.sweeper import Sweeper
+from hydra.core.plugins import Plugins
+
+class Halving(Sweeper):
+    def __init__(self, rounds=2):
+        self.rounds = rounds
+
+    def setup(self, *, hydra_context, task_function, config):
+        self.hydra_context, self.config = hydra_context, config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config)
+
+    def sweep(self, arguments):
+        for number in range(self.rounds):
+            self.launcher.launch([[*arguments, f"algo.gamma=0.{9 - 4 * number}"]], initial_job_idx=number)
+"""
+"""A sweeper that makes its jobs up on the way, as one that searches does."""
+
+
+@pytest.mark.slow
+def test_the_jobs_that_a_sweeper_makes_up_on_the_way_are_in_the_table(tmp_path):
+    (tmp_path / "hydra_plugins").mkdir()
+    (tmp_path / "hydra_plugins" / "halving.py").write_text(SWEEPER)
+    (tmp_path / "cwd").mkdir()
+    own = "hydra.sweeper._target_=hydra_plugins.halving.Halving"
+    arguments = [*words(), own, "~hydra.sweeper.max_batch_size", "~hydra.sweeper.params"]
+    ran = command(*arguments, cwd=tmp_path / "cwd", modules=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    rows = sweep_rows(ran.stdout)
+    assert rows[0][:3] == ["job", "gamma", "state"]
+    assert [row[:3] for row in rows[1:]] == [["0", "0.9", "completed"], ["1", "0.5", "completed"]]
