@@ -68,7 +68,7 @@ def test_a_run_that_is_stopped_says_what_is_saved_and_the_command_that_resumes_i
         assert prepared(["resume=a run's"])[-1].endswith("a run\\'s'")
 
 
-@pytest.mark.parametrize(("every", "saved"), [(1, "saved after 32 steps; continue with:"), (0, "nothing was saved")])
+@pytest.mark.parametrize(("every", "saved"), [(1, "saved after 16 steps; continue with:"), (0, "nothing was saved")])
 def test_a_run_that_fails_says_what_is_saved_and_where_its_log_is(every, saved, tmp_path):
     code, command = done(*trouble("raise", at=20), f"checkpoint.every={every}", cwd=tmp_path / "cwd")
     assert code == 1

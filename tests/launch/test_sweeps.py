@@ -243,7 +243,11 @@ def parallel(*overrides: str, cwd: Path):
 
 SWEEPER = """
 from hydra.plugins.sweeper import Sweeper
+from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
+
+node = {"_target_": "hydra_plugins.halving.Halving", "rounds": 2}
+ConfigStore.instance().store(group="hydra/sweeper", name="halving", node=node, provider="halving")
 
 class Halving(Sweeper):
     def __init__(self, rounds=2):
@@ -266,9 +270,7 @@ def test_the_jobs_that_a_sweeper_makes_up_on_the_way_are_in_the_table(tmp_path):
     (tmp_path / "hydra_plugins").mkdir()
     (tmp_path / "hydra_plugins" / "halving.py").write_text(SWEEPER)
     (tmp_path / "cwd").mkdir()
-    own = "hydra.sweeper._target_=hydra_plugins.halving.Halving"
-    arguments = [*words(), own, "~hydra.sweeper.max_batch_size", "~hydra.sweeper.params"]
-    ran = command(*arguments, cwd=tmp_path / "cwd", modules=tmp_path)
+    ran = command(*words(), "hydra/sweeper=halving", cwd=tmp_path / "cwd", modules=tmp_path)
     assert ran.returncode == 0, ran.stderr
     rows = sweep_rows(ran.stdout)
     assert rows[0][:3] == ["job", "gamma", "state"]
