@@ -136,7 +136,8 @@ def test_a_subdir_of_ones_own_keeps_the_table_and_the_exit_code(subdir, tmp_path
     rows = sweep_rows(command.stdout)
     assert rows[0][:3] == ["job", "what", "state"]
     assert [row[:3] for row in rows[1:]] == [["0", "raise", "failed"], ["1", "none", "completed"]]
-    assert rows[1][-1] == "rank 1: RuntimeError: the pole is made of glass"
+    assert rows[1][-1].startswith("rank 1: ")
+    assert summary(command.cwd / "SWEEP" / subdir.replace("${hydra:job.num}", "0"))["error"] in command.stdout
 
 
 def test_jobs_that_would_share_a_directory_are_refused(tmp_path):
