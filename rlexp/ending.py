@@ -44,7 +44,8 @@ def remove_empty(run_dir: Path) -> None:
     below = [folder for folder in run_dir.parents if Command.here in folder.parents]
     with contextlib.suppress(OSError):
         for folder in (run_dir, *below):
-            folder.rmdir()
+            if folder != Command.here:
+                folder.rmdir()
 
 
 def _settle(run_dir: Path, signum: int) -> None:
@@ -87,14 +88,14 @@ def on_stop(signum: int) -> None:
         end_sweep(signum)
     elif begun is not None and begun.is_dir():
         print("\n".join(resume_lines(begun, Summary(begun).read(), Command.here)), flush=True)
-    else:
+    elif os.environ.get("RANK", "0") == "0":  # else rank 0 says it, where torchrun has started several
         _remove_begun()
         print("nothing was saved: the run had not begun", flush=True)
 
 
 def _remove_begun() -> None:
     """Remove the directory that Hydra has made for a run that had not begun."""
-    if HydraConfig.initialized() and os.environ.get("RANK", "0") == "0":
+    if HydraConfig.initialized():
         places = OmegaConf.to_container(HydraConfig.get().runtime, resolve=False)
         if isinstance(places, dict) and os.path.isabs(str(places.get("output_dir"))):
             remove_empty(Path(places["output_dir"]))
