@@ -182,7 +182,7 @@ def test_the_failed_are_failed_and_the_others_completed(bad):
 
 def test_each_failure_is_told_in_the_log_of_its_own_job(bad):
     logs = [(path / "main.log").read_text() for path in jobs(bad)]
-    assert logs[0].count("Traceback (most recent call last)") == 1
+    assert "Traceback (most recent call last)" in logs[0]
     assert 'raise RuntimeError("the rod' in logs[0]
     assert "exit code 7" in logs[1]
     assert "Traceback" not in logs[2]

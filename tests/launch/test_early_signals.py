@@ -70,7 +70,7 @@ def test_a_run_that_is_stopped_says_what_is_saved_and_the_command_that_resumes_i
 
 @pytest.mark.parametrize(("every", "saved"), [(1, "saved after 16 steps; continue with:"), (0, "nothing was saved")])
 def test_a_run_that_fails_says_what_is_saved_and_where_its_log_is(every, saved, tmp_path):
-    code, command = done(*trouble("raise", at=20), f"checkpoint.every={every}", cwd=tmp_path / "cwd")
+    code, command = done(*trouble("raise", at=26), f"checkpoint.every={every}", cwd=tmp_path / "cwd")
     assert code == 1
     lines = command.stdout.splitlines()
     assert lines[lines.index("its log:") + 1] == "RUN/main.log"
