@@ -30,6 +30,7 @@ from rlexp.config import Config, conf_dir, plain, register, typed
 from rlexp.explain import check_arguments, explain, surplus_keys, unknown_key
 from rlexp.faults import Fault, writing
 from rlexp.launch import Interrupted, Job, Origin, RunFailed
+from rlexp.launch.threads import jobs_at_once, wait_politely
 from rlexp.logger import log_to
 from rlexp.report import run_table, sweep_table
 from rlexp.resume import make_last, marks, prepared, resumed
@@ -104,7 +105,7 @@ def _run(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
     launch.check_devices(config)
     origin = None if former is None else former.origin
     if not first:
-        return launch.run(Job(config, spec, run_dir, origin), run_rank)
+        return launch.run(Job(config, spec, run_dir, origin), run_rank)  # torchrun starts no sweep
     check_links(run_dir, run_dir)
     with launch.locked(run_dir):
         if marks(run_dir) != before:
@@ -116,7 +117,9 @@ def _run(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
             with writing(run_dir / ".hydra"):
                 OmegaConf.save(OmegaConf.create(plain(config)), run_dir / ".hydra" / "config.yaml")
         _announce(config, origin)
-        return launch.run(Job(config, spec, run_dir, origin), run_rank)
+        settings = HydraConfig.get()
+        jobs = jobs_at_once(settings.launcher) if settings.mode == RunMode.MULTIRUN else 1
+        return launch.run(Job(config, spec, run_dir, origin, jobs), run_rank)
 
 
 def _announce(config: Config, origin: Origin | None) -> None:
@@ -230,6 +233,7 @@ def _torchrun_overrides(arguments: list[str]) -> list[str]:
 def cli() -> None:
     """Run the command and exit: 0; 1 with one line on the standard error; 130 or 143 after SIGINT or SIGTERM."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them, and we explain them
+    wait_politely()
     status = 0
     try:
         check_arguments(sys.argv[1:])

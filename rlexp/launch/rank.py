@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from rlexp.config import Config
+from rlexp.launch.threads import threads_of
 from rlexp.settings import ConfigError
 from rlexp.types import SpaceSpec
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from rlexp.launch.board import Board
 
-SMALL_LAYER = 256
 MARGIN_SECONDS = 10.0
 """Ranks wait this much longer for each other than a hang of one of them may last, so that its own stacks are told."""
 BACKENDS = "cpu:gloo,cuda:nccl"
@@ -50,12 +50,16 @@ class Origin:
 
 @dataclass(frozen=True)
 class Job:
-    """What every rank is started with; `origin` is None for a run that begins."""
+    """What every rank is started with; `origin` is None for a run that begins.
+
+    `jobs` counts the jobs of a sweep that run at once, this one among them.
+    """
 
     config: Config
     spec: SpaceSpec
     run_dir: Path
     origin: Origin | None = None
+    jobs: int = 1
 
 
 Body = Callable[["Rank"], None]
@@ -127,7 +131,7 @@ def enter(job: Job, body: Body, board: Board | None = None) -> None:
     import torch
 
     config = job.config
-    torch.set_num_threads(_threads(job))
+    torch.set_num_threads(threads_of(config, job.spec, job.jobs))
     torch.set_flush_denormal(True)  # else moments of dead units slow the optimizer tenfold
     torch.use_deterministic_algorithms(config.torch_deterministic)
     torch.backends.cudnn.deterministic = config.torch_deterministic
@@ -153,21 +157,6 @@ def enter(job: Job, body: Body, board: Board | None = None) -> None:
         # With NCCL a rank that failed would wait here for others that know of nothing.
         if torch.distributed.is_initialized() and not (failed and config.fabric.accelerator == "cuda"):
             torch.distributed.destroy_process_group()
-
-
-def _threads(job: Job) -> int:
-    """Return the CPU threads of a rank: as set, or for `auto` its share of the cores, but one for a small network.
-
-    Layers of up to 256 units on minibatches of some hundred rows gain nothing from a second thread, and two processes
-    whose threads wait for each other on the same cores lose tenfold.
-    """
-    threads = job.config.fabric.threads_per_rank
-    if isinstance(threads, int):
-        return threads
-    if not job.spec.observation.images and max(job.config.algo.hidden_sizes) <= SMALL_LAYER:
-        return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // job.config.fabric.devices)
 
 
 def _fabric(config: Config) -> Fabric:

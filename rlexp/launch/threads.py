@@ -1,0 +1,119 @@
+"""How many CPU threads a rank computes with, and how threads wait for each other.
+
+Imports no torch: `wait_politely` must come before it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rlexp.config import Config
+    from rlexp.types import SpaceSpec
+
+SMALL_WORK = 2**23
+"""Multiplications of a minibatch in the layers of one network up to which a second thread gains nothing."""
+SPINS = "1000"
+"""Turns of GNU OpenMP's waiting loop before a thread sleeps, some microseconds."""
+
+
+def wait_politely() -> None:
+    """Let threads that wait for each other sleep soon, unless the user has said how they wait.
+
+    By default threads of OpenMP spin for milliseconds at the end of every parallel operation. Where two processes share the
+    cores, each spins while the other has work to do, and both slow down many times. To be called before torch is
+    imported, which reads these variables then.
+    """
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & os.environ.keys():
+        os.environ["GOMP_SPINCOUNT"] = SPINS  # torch's OpenMP on Linux
+        os.environ["KMP_BLOCKTIME"] = "0"  # Intel's and LLVM's, milliseconds
+
+
+def cores() -> int:
+    """Return the cores that this process may use: those of its affinity, or fewer by the quota of its control group."""
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([found, *(int(quota) for quota in _quotas(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")))]))
+
+
+def _quotas(root: Path, own: Path) -> list[float]:
+    """Return the CPU quotas, in cores, of this process's control group and those above it, versions 2 and 1.
+
+    Args:
+        root: where the control groups are mounted.
+        own: lists this process's groups, a line 'number:controllers:/path' each.
+    """
+    quotas = []
+    try:
+        lines = own.read_text().splitlines()
+    except OSError:
+        return []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        base = root / "cpu" if controllers else root
+        group = base / path.lstrip("/")
+        # In a container the mount may be the group itself, whatever the path says: the root counts too.
+        for folder in (group, *group.parents):
+            quotas += _quota(folder)
+            if folder == base:
+                break
+    return quotas
+
+
+def _quota(folder: Path) -> list[float]:
+    """Return the quota in cores that a control group's folder states, as a list of one number or none."""
+    try:
+        if (folder / "cpu.max").is_file():
+            quota, period = (folder / "cpu.max").read_text().split()
+        else:
+            quota = (folder / "cpu.cfs_quota_us").read_text().strip()
+            period = (folder / "cpu.cfs_period_us").read_text().strip()
+        return [] if quota in ("max", "-1") else [int(quota) / int(period)]
+    except (OSError, ValueError, ZeroDivisionError):
+        return []
+
+
+def jobs_at_once(launcher: Any) -> int:
+    """Return how many jobs of a sweep a launcher of Hydra runs at once on this machine.
+
+    Args:
+        launcher: `hydra.launcher`, a mapping; joblib's has `n_jobs`, which counts from all cores where it is negative.
+    """
+    count = launcher.get("n_jobs") if launcher is not None else None
+    if not isinstance(count, int) or count == 0:
+        return 1
+    return count if count > 0 else max(1, cores() + 1 + count)
+
+
+def threads_of(config: Config, spec: SpaceSpec, jobs: int = 1) -> int:
+    """Return the CPU threads of a rank: as set, or for `auto` its share of the cores where more than one pays.
+
+    Args:
+        config: the experiment.
+        spec: what it observes and does.
+        jobs: jobs of a sweep that run at once, between which the cores are divided.
+    """
+    threads = config.fabric.threads_per_rank
+    if isinstance(threads, int):
+        return threads
+    if not spec.observation.images and work_of(config, spec) <= SMALL_WORK:
+        return 1
+    share = cores() // (config.fabric.devices * jobs)
+    return max(1, min(share, _limit_of_user() or share))
+
+
+def work_of(config: Config, spec: SpaceSpec) -> int:
+    """Return the multiplications of a minibatch in the fully connected layers of one network, forward."""
+    widths = [spec.observation.vector_size + sum(spec.observation.discrete), *config.algo.hidden_sizes]
+    rows = min(config.algo.per_rank_batch_size or config.most_rows_per_trainer, config.most_rows_per_trainer)
+    return rows * sum(before * after for before, after in zip(widths, widths[1:], strict=False))
+
+
+def _limit_of_user() -> int | None:
+    """Return OMP_NUM_THREADS as the user, a scheduler or joblib set it; torchrun sets it to 1 without being asked."""
+    text = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    by_torchrun = os.environ.get("TORCHELASTIC_RUN_ID", "rlexp") != "rlexp" and text == "1"
+    return int(text) if text.isdecimal() and int(text) > 0 and not by_torchrun else None
