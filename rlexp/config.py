@@ -52,10 +52,14 @@ class EnvConfig:
     normalize_observations: bool = setting(False, "Scale observations by their running mean and standard deviation.")
     normalize_rewards: bool = setting(False, "Scale rewards by the running standard deviation of discounted returns.")
     clip_observations: int | float | str | None = setting(
-        "auto", "Clip observations to +- this, after normalising; auto: 10 if they are normalised, else off; null: off.", gt=0
+        "auto",
+        "Clip observations to +- this, after normalising; auto: 10 if they are normalised, else off; null: off.",
+        gt=0,
     )
     clip_rewards: int | float | str | None = setting(
-        "auto", "Clip rewards to +- this, after normalising; auto: 10 if they are normalised, else off; null: off.", gt=0
+        "auto",
+        "Clip rewards to +- this, after normalising; auto: 10 if they are normalised, else off; null: off.",
+        gt=0,
     )
     frame_stack: int = setting(1, "Observations stacked along a new first axis.", ge=1, le=1_000)
     action_repeat: int = setting(1, "Times each action is repeated, rewards summed.", ge=1, le=1_000)

@@ -180,7 +180,9 @@ class Learner:
         spread = returns.var(correction=0)
         # Equal returns have no variance to explain, only what rounding makes of it.
         explained = torch.where(
-            spread > (ROUNDING * returns.mean()).square(), 1 - errors.var(correction=0) / spread, torch.zeros_like(spread)
+            spread > (ROUNDING * returns.mean()).square(),
+            1 - errors.var(correction=0) / spread,
+            torch.zeros_like(spread),
         )
         scalars = torch.cat([kept.mean(0), explained.view(1), batch.values.mean().view(1)])
         self._group.mean_(scalars)

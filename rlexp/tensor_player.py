@@ -137,7 +137,9 @@ class TensorPlayer:
         act = self._policy.actor()
         rows: list[tuple[Tensor, ...]] = []
         for action_noise, first_noise in zip(noise, first, strict=True):
-            actions = self._policy.distribution.sample(act(obs).float(), action_noise)  # float32, as log_prob takes them
+            actions = self._policy.distribution.sample(
+                act(obs).float(), action_noise
+            )  # float32, as log_prob takes them
             step = transition(self._env, self._limit, states, elapsed, self._bounded(actions), first_noise)
             states, elapsed, obs = step.states, step.elapsed, step.obs
             rows.append((obs, step.reached_obs, actions, step.rewards, step.terminated, step.truncated))

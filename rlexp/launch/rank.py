@@ -132,6 +132,7 @@ def enter(job: Job, body: Body, board: Board | None = None) -> None:
 
     config = job.config
     torch.set_num_threads(threads_of(config, job.spec, job.jobs))
+    os.environ["RLEXP_JOBS_AT_ONCE"] = str(job.jobs)  # as LOCAL_WORLD_SIZE, for what divides the cores later
     torch.set_flush_denormal(True)  # else moments of dead units slow the optimizer tenfold
     torch.use_deterministic_algorithms(config.torch_deterministic)
     torch.backends.cudnn.deterministic = config.torch_deterministic

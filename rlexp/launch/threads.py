@@ -6,8 +6,9 @@ Imports no torch: `wait_politely` must come before it.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from rlexp.cores import cores
 
 if TYPE_CHECKING:
     from rlexp.config import Config
@@ -15,65 +16,17 @@ if TYPE_CHECKING:
 
 SMALL_WORK = 2**23
 """Multiplications of a minibatch in the layers of one network up to which a second thread gains nothing."""
-SPINS = "1000"
-"""Turns of GNU OpenMP's waiting loop before a thread sleeps, some microseconds."""
 
 
 def wait_politely() -> None:
-    """Let threads that wait for each other sleep soon, unless the user has said how they wait.
+    """Let threads that wait for each other sleep, unless the user has said how they wait.
 
-    By default threads of OpenMP spin for milliseconds at the end of every parallel operation. Where two processes share the
-    cores, each spins while the other has work to do, and both slow down many times. To be called before torch is
-    imported, which reads these variables then.
+    By default threads of OpenMP spin for milliseconds at the end of every parallel operation. Where two processes share
+    the cores, each spins while the other has work to do, and both become ten times as slow or worse. To be called
+    before torch is imported: its OpenMP reads the variable then.
     """
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & os.environ.keys():
-        os.environ["GOMP_SPINCOUNT"] = SPINS  # torch's OpenMP on Linux
-        os.environ["KMP_BLOCKTIME"] = "0"  # Intel's and LLVM's, milliseconds
-
-
-def cores() -> int:
-    """Return the cores that this process may use: those of its affinity, or fewer by the quota of its control group."""
-    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min([found, *(int(quota) for quota in _quotas(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")))]))
-
-
-def _quotas(root: Path, own: Path) -> list[float]:
-    """Return the CPU quotas, in cores, of this process's control group and those above it, versions 2 and 1.
-
-    Args:
-        root: where the control groups are mounted.
-        own: lists this process's groups, a line 'number:controllers:/path' each.
-    """
-    quotas = []
-    try:
-        lines = own.read_text().splitlines()
-    except OSError:
-        return []
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        base = root / "cpu" if controllers else root
-        group = base / path.lstrip("/")
-        # In a container the mount may be the group itself, whatever the path says: the root counts too.
-        for folder in (group, *group.parents):
-            quotas += _quota(folder)
-            if folder == base:
-                break
-    return quotas
-
-
-def _quota(folder: Path) -> list[float]:
-    """Return the quota in cores that a control group's folder states, as a list of one number or none."""
-    try:
-        if (folder / "cpu.max").is_file():
-            quota, period = (folder / "cpu.max").read_text().split()
-        else:
-            quota = (folder / "cpu.cfs_quota_us").read_text().strip()
-            period = (folder / "cpu.cfs_period_us").read_text().strip()
-        return [] if quota in ("max", "-1") else [int(quota) / int(period)]
-    except (OSError, ValueError, ZeroDivisionError):
-        return []
+        os.environ["OMP_WAIT_POLICY"] = "passive"
 
 
 def jobs_at_once(launcher: Any) -> int:
