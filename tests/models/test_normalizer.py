@@ -88,12 +88,11 @@ def test_a_constant_feature_becomes_zero():
     assert normalizer(rows).abs().max() < 1e-3
 
 
-@pytest.mark.parametrize("value", [0.0, 0.1, -1e6, 3e-4])
+@pytest.mark.parametrize("value", [0.0, 0.1, -1e4, 3e-4])
 def test_a_feature_that_was_constant_enters_by_as_much_as_it_changes(value):
     normalizer = ObservationNormalizer(1)
     normalizer.merge(moments_of(torch.full((2048, 1), value)).unsqueeze(0))
-    # where the feature is large, float32 shows changes of 1/16
-    assert float(normalizer(torch.tensor([[value + 1.0]]))) == pytest.approx(1.0, abs=0.07)
+    assert float(normalizer(torch.tensor([[value + 1.0]]))) == pytest.approx(1.0, abs=1e-3)
     rest = moments_of(torch.tensor([[value + 1.0]])).unsqueeze(0)
     normalizer.merge(rest)
     rows = np.full(2049, np.float32(value), np.float64)
