@@ -58,7 +58,7 @@ def start(key: Array, count: int) -> Array:
 
 def step_envs(envs: Envs, action: Array, key: Array) -> tuple[Envs, Array]:
     """Step every environment, and start ended ones anew; return them and what has ended, [N] bool."""
-    x, speed, angle, spin = envs.state.T
+    _, speed, angle, spin = envs.state.T
     force = jnp.where(action == 1, 10.0, -10.0)
     cosine, sine = jnp.cos(angle), jnp.sin(angle)
     push = (force + 0.05 * spin**2 * sine) / 1.1

@@ -8,7 +8,8 @@ in which code is compiled, are told apart. With a CUDA device both kinds are mea
 runs `benchmarks.cases`' CartPole (4 x 128) before each, as the unit of a ratio. Where the interpreter at --jax-python
 (default: this one) has the package jax, `benchmarks.peer_purejax` runs at the same number of environments after each
 measurement: PureJaxRL's settings, whose own number is 4. --rounds repeats both by turns and reports medians, since a
-ratio holds for one machine at one time. With --solve each number of environments also trains, from the command until 10 greedy episodes reach a mean return of 475, evaluated after every
+ratio holds for one machine at one time. With --solve each number of
+environments also trains, from the command until 10 greedy episodes reach a mean return of 475, evaluated after every
 fifth update of 32 steps.
 """
 

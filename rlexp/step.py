@@ -50,7 +50,7 @@ def flatten_parameters(module: nn.Module) -> nn.Parameter:
 
 
 def normalized(advantages: Tensor) -> Tensor:
-    """Return advantages [B] scaled to mean 0 and standard deviation 1; equal ones become 0, not their rounding errors."""
+    """Return advantages [B] scaled to mean 0 and standard deviation 1; equal ones become 0."""
     deviation, mean = torch.std_mean(advantages)
     return (advantages - mean) / (deviation.maximum(ROUNDING * mean.abs()) + 1e-8)
 

@@ -23,10 +23,10 @@ class A2C(OnPolicy):
     (`losses.policy_gradient`): with `topology.overlap`, with more than one epoch, and from the second minibatch of a
     rollout on. The states in them and the returns that follow remain those of the older policy.
 
-    The defaults are close to those of OpenAI's baselines, which took t_max, the n-step returns and RMSprop with decay 0.99
-    from the paper. `optimizer=rmsprop` is torch's: it divides by sqrt(g) + eps, where the paper and TensorFlow, and so
-    the baselines, divide by sqrt(g + eps); its g starts at 0, TensorFlow's at 1. g is one for all ranks, as in the
-    paper's shared RMSprop, and of the gradient averaged over them.
+    The defaults are close to those of OpenAI's baselines, which took n-step returns over t_max steps and RMSprop with
+    decay 0.99 from the paper. `optimizer=rmsprop` is torch's: it divides by sqrt(g) + eps, where the paper and TensorFlow,
+    and so the baselines, divide by sqrt(g + eps); its g starts at 0, TensorFlow's at 1. All ranks have one g, as in
+    the paper's shared RMSprop, of the gradient averaged over them.
     """
 
     num_steps: int = setting(5, "Steps per environment in one rollout, t_max.", ge=1)

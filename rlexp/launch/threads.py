@@ -5,6 +5,7 @@ Imports no torch: `wait_politely` must come before it.
 
 from __future__ import annotations
 
+import itertools
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +63,7 @@ def work_of(config: Config, spec: SpaceSpec) -> int:
     """Return the multiplications of a minibatch in the fully connected layers of one network, forward."""
     widths = [spec.observation.vector_size + sum(spec.observation.discrete), *config.algo.hidden_sizes]
     rows = min(config.algo.per_rank_batch_size or config.most_rows_per_trainer, config.most_rows_per_trainer)
-    return rows * sum(before * after for before, after in zip(widths, widths[1:], strict=False))
+    return rows * sum(before * after for before, after in itertools.pairwise(widths))
 
 
 def _limit_of_user() -> int | None:

@@ -82,7 +82,7 @@ class ObservationNormalizer(nn.Module):
     """Scales observations to mean 0 and standard deviation 1 by statistics that stay fixed until `merge` is called.
 
     Before the first call observations pass as they are. `rlexp.models.encoders.Preprocessor` clips the results, by
-    default to +-10 (`env.clip_observations`), which bounds both that first rollout and a number that was nearly constant.
+    default to +-10 (`env.clip_observations`): that bounds the first rollout, and a number that was nearly constant.
     """
 
     shift: Tensor

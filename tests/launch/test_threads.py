@@ -80,7 +80,7 @@ def test_joblibs_number_of_jobs(eight, launcher, want):
         ({"cpu.max": "150000 100000"}, "0::/", [1.5]),
         ({"a/b/cpu.max": "200000 100000", "a/cpu.max": "300000 100000"}, "0::/a/b", [2.0, 3.0]),
         ({"cpu.max": "400000 100000"}, "0::/docker/of/the/host", [4.0]),
-        ({"cpu/x/cpu.cfs_quota_us": "50000", "cpu/x/cpu.cfs_period_us": "25000"}, "4:memory:/y\n1:cpu,cpuacct:/x", [2.0]),
+        ({"cpu/x/cpu.cfs_quota_us": "50000", "cpu/x/cpu.cfs_period_us": "25000"}, "4:memory:/y\n1:cpu,z:/x", [2.0]),
         ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, "1:cpu:/", []),
         ({"cpu.max": "rubbish"}, "0::/", []),
     ],
