@@ -24,8 +24,8 @@ class A2C(OnPolicy):
     rollout on. The states in them and the returns that follow remain those of the older policy.
 
     The defaults are close to those of OpenAI's baselines, which took n-step returns over t_max steps and RMSprop with
-    decay 0.99 from the paper. `optimizer=rmsprop` is torch's: it divides by sqrt(g) + eps, where the paper and TensorFlow,
-    and so the baselines, divide by sqrt(g + eps); its g starts at 0, TensorFlow's at 1. All ranks have one g, as in
+    decay 0.99 from the paper. `optimizer=rmsprop` is torch's: it divides by sqrt(g) + eps, where the paper, TensorFlow
+    and so the baselines divide by sqrt(g + eps); its g starts at 0, TensorFlow's at 1. All ranks have one g, as in
     the paper's shared RMSprop, of the gradient averaged over them.
     """
 
