@@ -68,7 +68,7 @@ bench-memory: $(BASE) ## resident memory over a million steps
 	$(PY) -m benchmarks.memory $(ARGS)
 	$(PY) -m benchmarks.page
 
-bench-tensors: $(BENCH) ## measure the speed of env.backend=torch over the number of environments
+bench-tensors: $(BENCH) ## env.backend=torch over the number of environments, beside peers (ARGS="--jax-python PATH --rounds 5")
 	$(PY) -m benchmarks.tensors --peer $(ARGS)
 
 distributed: $(DEV) ## learning and speed of every topology, into docs/distributed-results.md

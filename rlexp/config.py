@@ -24,6 +24,8 @@ COMPILE_FROM = 20_000
 """Optimizer steps from which `compile=auto` compiles. Compiling took 13 to 27 s (once done on a machine 4 s),
 and then saved 1.8 ms a step of a 64-64 network: it pays from some 2,000 steps on, and the first time from 15,000."""
 
+CLIP_NORMALIZED = 10.0
+
 
 @dataclass
 class EnvConfig:
@@ -41,11 +43,24 @@ class EnvConfig:
     )
     threads: int | None = setting(None, "Threads of envpool in each rank; null: its share of the cores.", ge=1)
     kwargs: dict[str, Any] = setting({}, "Keyword arguments of the environment.")
-    max_episode_steps: int | None = setting(None, "Time limit of an episode; null: the environment's own.", ge=1)
-    normalize_observations: bool = setting(False, "Scale observations by their running mean and deviation.")
-    normalize_rewards: bool = setting(False, "Scale rewards by the running deviation of discounted returns.")
-    clip_observations: float | None = setting(None, "Clip (normalised) observations to +- this; null: off.", gt=0)
-    clip_rewards: float | None = setting(None, "Clip (normalised) rewards to +- this; null: off.", gt=0)
+    max_episode_steps: int | None = setting(
+        None,
+        "Time limit of an episode, in the environment's own steps: env.action_repeat of them are one of the agent's; "
+        "null: the environment's own limit.",
+        ge=1,
+    )
+    normalize_observations: bool = setting(False, "Scale observations by their running mean and standard deviation.")
+    normalize_rewards: bool = setting(False, "Scale rewards by the running standard deviation of discounted returns.")
+    clip_observations: int | float | str | None = setting(
+        "auto",
+        "Clip observations to +- this, after normalising; auto: 10 if they are normalised, else off; null: off.",
+        gt=0,
+    )
+    clip_rewards: int | float | str | None = setting(
+        "auto",
+        "Clip rewards to +- this, after normalising; auto: 10 if they are normalised, else off; null: off.",
+        gt=0,
+    )
     frame_stack: int = setting(1, "Observations stacked along a new first axis.", ge=1, le=1_000)
     action_repeat: int = setting(1, "Times each action is repeated, rewards summed.", ge=1, le=1_000)
     action_bounds: str = setting(
@@ -62,9 +77,26 @@ class EnvConfig:
     )
 
     @property
+    def observation_limit(self) -> float | None:
+        """What (normalised) observations are clipped to; None: not clipped."""
+        return _limit(self.clip_observations, self.normalize_observations)
+
+    @property
+    def reward_limit(self) -> float | None:
+        """What (normalised) rewards are clipped to; None: not clipped."""
+        return _limit(self.clip_rewards, self.normalize_rewards)
+
+    @property
     def resets_on_next_step(self) -> bool:
         """Whether an environment resets in a step of its own, which is no transition."""
         return self.vectorization == "vector" or self.backend == "envpool"
+
+
+def _limit(setting: int | float | str | None, normalized: bool) -> float | None:
+    """Return the limit of a clip setting; `auto` is Stable-Baselines3's and CleanRL's 10 for normalised numbers."""
+    if isinstance(setting, str):
+        return CLIP_NORMALIZED if normalized else None
+    return None if setting is None else float(setting)
 
 
 @dataclass

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlexp.config import Config
 from rlexp.faults import Fault
+from rlexp.launch.threads import wait_politely
 from rlexp.rules import EVAL_SEED_START
 from rlexp.settings import ConfigError, check, setting
 from rlexp.trust import check_links
@@ -252,6 +253,7 @@ def cli() -> None:
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(__doc__)
         return
+    wait_politely()
     try:
         print(json.dumps(main(parse(sys.argv[1:])), indent=2))
     except (ConfigError, Fault) as error:

@@ -11,7 +11,7 @@ from torch import Tensor
 from rlexp.algos.returns import discounted_return_sums, gae
 from rlexp.models.normalizer import RunningMoments, moments_of
 from rlexp.player import in_chunks
-from rlexp.step import TERMS, Stepper
+from rlexp.step import ROUNDING, TERMS, Stepper
 from rlexp.types import Batch, Collective, Metrics, Rollout
 
 if TYPE_CHECKING:
@@ -123,9 +123,10 @@ class Learner:
             sums = discounted_return_sums(rewards, done, self._discounted, self._algo.gamma)
             self._discounted = self._algo.gamma * sums[-1] * ~done[-1]
             self.reward_moments.merge(self._moments(sums[rollout.valid].unsqueeze(-1)))
-            rewards = rewards / (self.reward_moments.variance() + 1e-8).sqrt().float()
-        if self._env.clip_rewards is not None:
-            rewards = rewards.clamp(-self._env.clip_rewards, self._env.clip_rewards)
+            rewards = rewards / self.reward_moments.scale_around_zero().float()
+        limit = self._env.reward_limit
+        if limit is not None:
+            rewards = rewards.clamp(-limit, limit)
         return rewards
 
     def _moments(self, rows: Tensor) -> Tensor:
@@ -177,7 +178,12 @@ class Learner:
         kept = self._kept(self.terms)
         errors, returns = batch.returns - batch.values, batch.returns
         spread = returns.var(correction=0)
-        explained = torch.where(spread > 0, 1 - errors.var(correction=0) / spread, torch.zeros_like(spread))
+        # Equal returns have no variance to explain, only what rounding makes of it.
+        explained = torch.where(
+            spread > (ROUNDING * returns.mean()).square(),
+            1 - errors.var(correction=0) / spread,
+            torch.zeros_like(spread),
+        )
         scalars = torch.cat([kept.mean(0), explained.view(1), batch.values.mean().view(1)])
         self._group.mean_(scalars)
         values = scalars.tolist()

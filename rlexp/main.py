@@ -31,6 +31,7 @@ from rlexp.faults import Fault, writing
 from rlexp.launch import Interrupted, Job, Origin, RunFailed
 from rlexp.launch.cause import logged
 from rlexp.launch.stopping import note_stop, note_stops, noted_stop
+from rlexp.launch.threads import jobs_at_once, wait_politely
 from rlexp.logger import log_to
 from rlexp.prefix import prefixed
 from rlexp.report import program, resume_lines, run_lines, shown
@@ -175,7 +176,9 @@ def _run(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
     spec = check_environment(config)
     launch.check_devices(config)
     origin = None if former is None else former.origin
-    job = Job(config, spec, run_dir, origin, overrides)
+    settings = HydraConfig.get()
+    jobs = jobs_at_once(settings.launcher) if settings.mode == RunMode.MULTIRUN else 1
+    job = Job(config, spec, run_dir, origin, overrides, jobs)
     if not first:
         return launch.run(job, run_rank)
     if noted_stop():
@@ -283,6 +286,7 @@ def cli() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them, and we explain them
     Command.here, Command.typed = Path.cwd(), tuple(sys.argv[1:])
     early.install(on_stop)
+    wait_politely()
     status = 0
     try:
         check_arguments(sys.argv[1:])

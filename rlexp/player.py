@@ -37,7 +37,8 @@ class Player:
         num_steps: T, steps per environment in a rollout.
         generator: draws the noise of sampling, on the policy's device.
         squash: whether real actions are squashed into their bounds by tanh instead of clipped.
-        autocast: the precision that learners compute log-probabilities in; those of the rollout are computed in it too.
+        autocast: the precision of the learners. Actions are sampled in it, and their log-probabilities computed in it:
+            what is recorded is then of the distribution that was sampled from, and equals what learners find.
     """
 
     def __init__(
@@ -76,7 +77,8 @@ class Player:
         valid = np.empty((steps, count), np.bool_)
         final_obs: list[np.ndarray] = []
         infos: dict[int, np.ndarray] = {}  # by step: [N, K], see StepResult
-        sample = sampler(self._policy, distribution.noise((steps, count), self._generator))
+        noise = distribution.noise((steps, count), self._generator)
+        sample = sampler(self._policy, noise, self._autocast)
         rows, action_rows = obs.numpy(), actions.numpy()
         with torch.inference_mode():
             for step in range(steps):

@@ -59,6 +59,10 @@ def validate(config: Config) -> None:
     threads = config.fabric.threads_per_rank
     if isinstance(threads, str) and threads != "auto":
         raise ConfigError(f"fabric.threads_per_rank={threads} is not a choice; allowed: auto, or a number from 1")
+    for key in ("clip_observations", "clip_rewards"):
+        limit = getattr(config.env, key)
+        if isinstance(limit, str) and limit != "auto":
+            raise ConfigError(f"env.{key}={limit} is not a choice; allowed: auto, null (off), or a number above 0")
     if config.eval.every > 0 and config.eval.episodes == 0:
         raise ConfigError(f"eval.every={config.eval.every} needs episodes, but eval.episodes=0; give eval.episodes=10")
     if config.eval.stop_at is not None and config.eval.every == 0:

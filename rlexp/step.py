@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 TERMS = ("policy_loss", "value_loss", "entropy_loss", "approx_kl", "clip_fraction", "grad_norm")
 """What one step reports, in the order of `LossTerms` without its first, then the gradient norm."""
+ROUNDING = 1e-5
+"""Standard deviation, beside the mean, that equal float32 numbers may have by rounding alone, with a wide margin."""
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
@@ -45,6 +47,12 @@ def flatten_parameters(module: nn.Module) -> nn.Parameter:
         parameter.data = value[:count].view(parameter.shape)
         parameter.grad = gradient[:count].view(parameter.shape)
     return flat
+
+
+def normalized(advantages: Tensor) -> Tensor:
+    """Return advantages [B] scaled to mean 0 and standard deviation 1; equal ones become 0."""
+    deviation, mean = torch.std_mean(advantages)
+    return (advantages - mean) / (deviation.maximum(ROUNDING * mean.abs()) + 1e-8)
 
 
 def build_optimizer(config: Config, weights: nn.Parameter) -> torch.optim.Optimizer:
@@ -134,8 +142,7 @@ class Stepper:
     def _loss(self, evaluate: Callable[..., Any], batch: Batch, clip_coef: Tensor) -> LossTerms:
         """Return the terms of the loss of the policy that `evaluate` computes."""
         if self._algo.normalize_advantages and batch.advantages.shape[0] > 1:
-            deviation, mean = torch.std_mean(batch.advantages)
-            advantages = (batch.advantages - mean) / (deviation + 1e-8)
+            advantages = normalized(batch.advantages)
             batch = Batch(batch.obs, batch.actions, batch.log_prob, advantages, batch.returns, batch.values)
         return self._algo.loss(evaluate(batch.obs, batch.actions), batch, clip_coef)
 

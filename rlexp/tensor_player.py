@@ -57,7 +57,7 @@ class TensorPlayer:
         num_steps: T, steps per environment in a rollout.
         generator: draws all noise; its device is where everything happens.
         squash: whether real actions are squashed into their bounds by tanh instead of clipped.
-        autocast: the precision that learners compute log-probabilities in; those of the rollout are computed in it too.
+        autocast: the precision of the learners, in which actions are sampled and their log-probabilities computed.
         compile_steps: whether the steps are compiled; the rollout is the same to float tolerance.
     """
 
@@ -91,7 +91,8 @@ class TensorPlayer:
         """Step every environment T times; afterwards `episodes` holds those that ended on the way, in order."""
         steps, count, distribution = self._num_steps, self._count, self._policy.distribution
         noise = distribution.noise((steps, count), self._generator)
-        kept = self._run(noise.unbind(0), self._uniform(steps, count).unbind(0))
+        with self._autocast():
+            kept = self._run(noise.unbind(0), self._uniform(steps, count).unbind(0))
         obs = torch.stack([self._obs, *kept.obs])
         reached, actions, rewards, terminated, truncated = (torch.stack(column) for column in kept[3:])
         self._states, self._elapsed = kept.states, kept.elapsed
@@ -136,7 +137,9 @@ class TensorPlayer:
         act = self._policy.actor()
         rows: list[tuple[Tensor, ...]] = []
         for action_noise, first_noise in zip(noise, first, strict=True):
-            actions = self._policy.distribution.sample(act(obs), action_noise)
+            actions = self._policy.distribution.sample(
+                act(obs).float(), action_noise
+            )  # float32, as log_prob takes them
             step = transition(self._env, self._limit, states, elapsed, self._bounded(actions), first_noise)
             states, elapsed, obs = step.states, step.elapsed, step.obs
             rows.append((obs, step.reached_obs, actions, step.rewards, step.terminated, step.truncated))

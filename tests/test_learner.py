@@ -3,9 +3,12 @@ from dataclasses import astuple, replace
 import numpy as np
 import pytest
 import torch
+from lightning.fabric import Fabric
 
+from rlexp.player import Player
+from rlexp.step import normalized
 from rlexp.types import Rollout
-from tests.helpers import agent, generator, learner, recording, state_of
+from tests.helpers import agent, composed, generator, learner, recording, state_of
 
 CARTPOLE = ("env=cartpole", "env.num_envs=3", "algo.num_steps=35", "algo.per_rank_batch_size=32")
 ONE_STEP = ("algo.per_rank_batch_size=null", "algo.update_epochs=1")
@@ -260,6 +263,103 @@ def test_normalised_rewards_are_clipped_after_normalising(made):
     scale = np.sqrt(np.var(PAID) + 1e-8)
     got = returns_of(made, "env.normalize_rewards=true", "env.clip_rewards=2")
     assert got == pytest.approx([min(r / scale, 2) for r in PAID], rel=1e-4)
+
+
+def rewarded(made, rewards, *more):
+    """Return what normalised rewards [T, 1] of one environment become."""
+    _, _, teacher, player = made(
+        "id=Counting-v0", "env.num_envs=1", f"algo.num_steps={len(rewards)}", "algo.per_rank_batch_size=null",
+        "env.normalize_rewards=true", *more,
+    )  # fmt: skip
+    rollout = replace(player.collect(), rewards=torch.tensor(rewards).view(-1, 1))
+    return teacher._scaled_rewards(rollout)[:, 0].tolist()
+
+
+@pytest.mark.parametrize("rewards", [[7.0], [1e6], [-2.0] * 5, [-1e-2] * 3])
+def test_a_first_rollout_without_spread_bounds_normalised_rewards(made, rewards):
+    # without the clip, with gamma 0: a tenth of the root mean square is the least divisor
+    sign = rewards[0] / abs(rewards[0])
+    got = rewarded(made, rewards, "algo.gamma=0", "env.clip_rewards=null")
+    assert got == pytest.approx([10 * sign] * len(rewards), rel=0.01)
+
+
+def test_no_reward_at_all_stays_none(made):
+    assert rewarded(made, [0.0] * 6) == [0.0] * 6
+
+
+def test_a_reward_after_ten_thousand_zeros_is_clipped_at_ten_by_default(made):
+    rewards = [0.0] * 10_000 + [5.0]
+    assert rewarded(made, rewards)[-1] == 10
+    # p (1 - p) r^2 is the variance of one r among n
+    share = 1 / 10_001
+    want = 5 / np.sqrt(25 * share * (1 - share))
+    assert rewarded(made, rewards, "env.clip_rewards=null")[-1] == pytest.approx(want, rel=1e-3)
+
+
+def test_equal_advantages_are_normalised_to_zero_not_to_their_rounding_errors():
+    for value in (0.1, 1000.3, -7e5):
+        rows = torch.full((333,), value)
+        assert float(normalized(rows).abs().max()) < 0.05
+    rows = torch.randn(100, generator=generator()) + 1000
+    want = (rows.double() - rows.double().mean()) / rows.double().std()
+    torch.testing.assert_close(normalized(rows).double(), want, atol=1e-3, rtol=1e-3)
+
+
+def test_equal_returns_leave_no_variance_to_explain(made):
+    _, _, teacher, player = made("env=cartpole", "algo.gamma=0", "algo.gae_lambda=0")
+    rollout = player.collect()
+    metrics = teacher.update(replace(rollout, rewards=torch.full_like(rollout.rewards, 0.1)), 1.0)
+    assert metrics.explained_variance == 0
+
+
+def test_the_first_normalised_rollout_is_bounded_too(made):
+    _, policy, _, _ = made("env=cartpole", "env.normalize_observations=true")
+    huge = torch.tensor([[1e6, -1e6, 1.0, 0.0]])
+    assert policy.preprocessor(huge)[0].tolist() == [[10, -10, 1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("words", "observations", "rewards"),
+    [
+        ((), None, None),
+        (("env.normalize_observations=true",), 10, None),
+        (("env.normalize_rewards=true",), None, 10),
+        (("env.normalize_observations=true", "env.clip_observations=null"), None, None),
+        (("env.normalize_rewards=true", "env.clip_rewards=null"), None, None),
+        (("env.clip_observations=5", "env.clip_rewards=0.5"), 5, 0.5),
+    ],
+)
+def test_auto_clips_at_ten_what_is_normalised(words, observations, rewards):
+    env = composed(*words).env
+    assert (env.observation_limit, env.reward_limit) == (observations, rewards)
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "32-true"])
+@pytest.mark.parametrize("env", ["env=cartpole", "env=pendulum"])
+def test_recorded_log_probabilities_are_those_of_the_distribution_that_was_sampled(precision, env):
+    """The noise of the rollout and the parameters at each step, in the precision of training, give its actions.
+
+    The weights are large, so that float32 and bfloat16 choose other actions.
+    """
+    fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
+    config, envs, policy, _ = agent(env, f"fabric.precision={precision}", *ONE_STEP, "algo.normalize_advantages=false")
+    with torch.no_grad():
+        policy.actor_head.weight.normal_(0, 3, generator=generator())
+    player = Player(envs, [1, 2, 3, 4], policy, 64, generator(5), False, fabric.autocast)
+    rollout, noise = player.collect(), policy.distribution.noise((64, 4), generator(5))
+    player.close()
+    with torch.no_grad(), fabric.autocast():
+        params = torch.stack([policy.act(rows).float() for rows in rollout.obs[:-1]])
+    if env == "env=cartpole":
+        actions = (params + noise).argmax(-1)
+        want = torch.distributions.Categorical(logits=params).log_prob(actions)
+    else:
+        normal = torch.distributions.Normal(params[..., :1], params[..., 1:].exp())
+        actions = normal.loc + normal.scale * noise
+        want = normal.log_prob(actions).sum(-1)
+    torch.testing.assert_close(rollout.actions, actions, atol=1e-2, rtol=0)
+    torch.testing.assert_close(rollout.log_prob, want, atol=0.03, rtol=0.01)
+    assert abs(learner(config, policy, fabric).update(rollout, 1.0).approx_kl) < 1e-4
 
 
 def test_reward_statistics_carry_discounted_sums_from_rollout_to_rollout(made):

@@ -19,11 +19,18 @@ if TYPE_CHECKING:
 class A2C(OnPolicy):
     """A2C: one policy-gradient step on each rollout.
 
-    The defaults that differ from the base are those of the paper and of OpenAI's baselines.
+    Transitions that an older policy collected are weighted by the ratio of the two policies' probabilities
+    (`losses.policy_gradient`): with `topology.overlap`, with more than one epoch, and from the second minibatch of a
+    rollout on. The states in them and the returns that follow remain those of the older policy.
+
+    The defaults are close to those of OpenAI's baselines, which took n-step returns over t_max steps and RMSprop with
+    decay 0.99 from the paper. `optimizer=rmsprop` is torch's: it divides by sqrt(g) + eps, where the paper, TensorFlow
+    and so the baselines divide by sqrt(g + eps); its g starts at 0, TensorFlow's at 1. All ranks have one g, as in
+    the paper's shared RMSprop, of the gradient averaged over them.
     """
 
     num_steps: int = setting(5, "Steps per environment in one rollout, t_max.", ge=1)
-    update_epochs: int = setting(1, "Passes over each rollout; more than one is off-policy.", ge=1)
+    update_epochs: int = setting(1, "Passes over each rollout; later ones are weighted by the policies' ratio.", ge=1)
     per_rank_batch_size: int | None = setting(
         None, "Minibatch size of one rank, in transitions; null: the whole rollout.", ge=1
     )
@@ -34,7 +41,7 @@ class A2C(OnPolicy):
 
     def loss(self, new: Evaluation, batch: Batch, clip_coef: Tensor) -> LossTerms:
         """Return policy loss + vf_coef * value loss + ent_coef * entropy loss of a minibatch; see `OnPolicy.loss`."""
-        policy = policy_gradient(new.log_prob, batch.advantages)
+        policy = policy_gradient(new.log_prob, batch.log_prob, batch.advantages)
         value = value_loss(new.values, batch.returns)
         entropy = -new.entropy.mean()
         return LossTerms(

@@ -40,7 +40,9 @@ class OnPolicy(ABC):
     learning_rate: float = setting(2.5e-4, "Step size of the optimizer.", gt=0)
     anneal_lr: bool = setting(True, "Anneal the learning rate linearly to 0 over the run.")
     optimizer: str = setting("adam", "Optimizer.", choices=("adam", "adamw", "rmsprop", "sgd"))
-    optimizer_eps: float = setting(1e-5, "Term added to the denominator of adam, adamw and rmsprop.", gt=0)
+    optimizer_eps: float = setting(
+        1e-5, "Term added to the denominator of adam, adamw and rmsprop, outside the root.", gt=0
+    )
     weight_decay: float = setting(0.0, "Weight decay of the optimizer.", ge=0)
     gamma: float = setting(0.99, "Discount factor, gamma.", ge=0, le=1)
     gae_lambda: float = setting(0.95, "Lambda of GAE (arXiv:1506.02438, equation 16).", ge=0, le=1)

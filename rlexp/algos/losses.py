@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,14 +21,23 @@ def clipped_surrogate(ratio: Tensor, advantages: Tensor, clip_coef: Tensor) -> T
     return -(ratio * advantages).minimum(clipped * advantages).mean()
 
 
-def policy_gradient(log_prob: Tensor, advantages: Tensor) -> Tensor:
+MAX_WEIGHT = 10.0
+"""Largest importance weight of a transition (the c of ACER, arXiv:1611.01224, section 3.1)."""
+
+
+def policy_gradient(log_prob: Tensor, old_log_prob: Tensor, advantages: Tensor) -> Tensor:
     """Return the loss whose gradient is minus the policy gradient (A3C, arXiv:1602.01783, section 4).
+
+    Each transition has the importance weight pi(a|s) / pi_old(a|s), at most MAX_WEIGHT: so the mean over actions of
+    the old policy is that of the policy now. It is 1 where both are the same.
 
     Args:
         log_prob: log pi(a|s), [B].
+        old_log_prob: log pi_old(a|s) under the policy that acted, [B].
         advantages: [B].
     """
-    return -(log_prob * advantages).mean()
+    weights = (log_prob.detach() - old_log_prob).clamp(max=math.log(MAX_WEIGHT)).exp()
+    return -(weights * log_prob * advantages).mean()
 
 
 def value_loss(values: Tensor, returns: Tensor) -> Tensor:

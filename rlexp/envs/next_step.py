@@ -19,6 +19,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from rlexp.config import EnvConfig
+from rlexp.cores import cores
 from rlexp.envs.guard import described, looked_up
 from rlexp.envs.spaces import Array
 from rlexp.envs.vector import StepResult, VectorEnvironment
@@ -178,9 +179,9 @@ def pooled(config: EnvConfig, num_envs: int, infos: Sequence[str] = ()) -> NextS
 
 
 def _share_of_cores() -> int:
-    """Return the cores of this machine divided by the ranks on it, at least 1."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    """Return the cores divided by the ranks on this machine and by the jobs of a sweep that run at once, at least 1."""
+    ranks, jobs = (int(os.environ.get(name, "1")) for name in ("LOCAL_WORLD_SIZE", "RLEXP_JOBS_AT_ONCE"))
+    return max(1, cores() // (ranks * jobs))
 
 
 def check_next_step(config: EnvConfig, spec: SpaceSpec) -> None:

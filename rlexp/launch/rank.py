@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rlexp.config import Config, algorithm_name
+from rlexp.launch.threads import threads_of
 from rlexp.settings import ConfigError
 from rlexp.types import SpaceSpec
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from rlexp.launch.board import Board
 
-SMALL_LAYER = 256
 MARGIN_SECONDS = 10.0
 """Ranks wait this much longer for each other than a hang of one of them may last, so that its own stacks are told."""
 BACKENDS = "cpu:gloo,cuda:nccl"
@@ -58,6 +58,7 @@ class Job:
         run_dir: where it is written.
         origin: where a resumed run continues; None for a run that begins.
         overrides: the words of the command line.
+        jobs: number of jobs of a sweep that run at once, this one among them.
     """
 
     config: Config
@@ -65,6 +66,7 @@ class Job:
     run_dir: Path
     origin: Origin | None = None
     overrides: Sequence[str] = ()
+    jobs: int = 1
 
     @property
     def about(self) -> dict[str, Any]:
@@ -146,7 +148,8 @@ def enter(job: Job, body: Body, board: Board | None = None) -> None:
     import torch
 
     config = job.config
-    torch.set_num_threads(_threads(job))
+    torch.set_num_threads(threads_of(config, job.spec, job.jobs))
+    os.environ["RLEXP_JOBS_AT_ONCE"] = str(job.jobs)  # as LOCAL_WORLD_SIZE, for what divides the cores later
     torch.set_flush_denormal(True)  # else moments of dead units slow the optimizer tenfold
     torch.use_deterministic_algorithms(config.torch_deterministic)
     torch.backends.cudnn.deterministic = config.torch_deterministic
@@ -172,21 +175,6 @@ def enter(job: Job, body: Body, board: Board | None = None) -> None:
         # With NCCL a rank that failed would wait here for others that know of nothing.
         if torch.distributed.is_initialized() and not (failed and config.fabric.accelerator == "cuda"):
             torch.distributed.destroy_process_group()
-
-
-def _threads(job: Job) -> int:
-    """Return the CPU threads of a rank: as set, or for `auto` its share of the cores, but one for a small network.
-
-    Layers of up to 256 units on minibatches of some hundred rows gain nothing from a second thread, and two processes
-    whose threads wait for each other on the same cores lose tenfold.
-    """
-    threads = job.config.fabric.threads_per_rank
-    if isinstance(threads, int):
-        return threads
-    if not job.spec.observation.images and max(job.config.algo.hidden_sizes) <= SMALL_LAYER:
-        return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // job.config.fabric.devices)
 
 
 def _fabric(config: Config) -> Fabric:

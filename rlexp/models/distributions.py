@@ -19,12 +19,15 @@ from rlexp.types import ActionSpec
 
 Array = np.ndarray[Any, Any]
 
-# Nodes and weights of 8-point Gauss-Hermite quadrature for expectations under N(0, 1) (Abramowitz & Stegun, 25.4.46).
-_HERMITE = (
-    (0.381186990207322, 0.661147012558241),
-    (1.157193712446780, 0.207802325814892),
-    (1.981656756695843, 0.0170779830074134),
-    (2.930637420257244, 0.000199604072211368),
+# The logistic density of scale 1/2, which is sech(u)^2 / 2, as a mixture of five normal densities of mean 0: standard
+# deviations and weights. Fitted to log cosh (see `_mean_log_cosh`), whose largest error over all u is 4.5e-7; that the
+# logistic is such a mixture: Andrews & Mallows 1974; finite ones: Monahan & Stefanski 1989.
+_LOGISTIC = (
+    (0.463993834833, 0.0662843404977),
+    (0.657164729237, 0.3540026897346),
+    (0.925350529555, 0.4119327290838),
+    (1.297053781852, 0.1550938515355),
+    (1.812242138071, 0.0126863891483),
 )
 
 
@@ -197,14 +200,32 @@ class TanhGaussian(Gaussian):
         return super().log_prob(params, actions) - _log_tanh_slope(actions).sum(-1)
 
     def entropy(self, params: Tensor) -> Tensor:
-        """Return the Gaussian's entropy plus E[log(1 - tanh(u)^2)], by 8-point Gauss-Hermite quadrature."""
+        """Return the Gaussian's entropy plus E[log(1 - tanh(u)^2)]; the error is below 1e-6 nats an action number.
+
+        That holds for every mean and standard deviation, up to the rounding of the numbers' type; see `_mean_log_cosh`.
+        """
         mean, log_std = params.chunk(2, -1)
-        slope = torch.zeros_like(mean)
-        for node, weight in _HERMITE:
-            offset = math.sqrt(2) * node * log_std.exp()
-            pair = _log_tanh_slope(mean + offset) + _log_tanh_slope(mean - offset)
-            slope = slope + weight / math.sqrt(math.pi) * pair
-        return super().entropy(params) + slope.sum(-1)
+        return super().entropy(params) - 2 * _mean_log_cosh(mean, log_std.exp()).sum(-1)
+
+
+def _mean_log_cosh(mean: Tensor, deviation: Tensor) -> Tensor:
+    """Return E[log cosh u] of u ~ N(mean, deviation^2), element by element.
+
+    log cosh u = E|u - v| - log 2 for v of the logistic distribution of scale 1/2: both sides have the second derivative
+    sech(u)^2, and both approach |u| - log 2. With v a mixture of normal distributions of standard deviations w, u - v
+    is one of standard deviations sqrt(deviation^2 + w^2), and the mean of |x| of x ~ N(m, s^2) is
+
+        s sqrt(2 / pi) exp(-m^2 / 2 s^2) + m erf(m / s sqrt 2).
+
+    The error of the mixture is averaged over u, so that it is nowhere larger than for a deviation of 0.
+    """
+    total = torch.full_like(mean, -math.log(2))
+    for width, weight in _LOGISTIC:
+        spread = (deviation.square() + width**2).sqrt()
+        ratio = mean / spread
+        bell = math.sqrt(2 / math.pi) * spread * (-0.5 * ratio.square()).exp()
+        total = total + weight * (bell + mean * (math.sqrt(0.5) * ratio).erf())
+    return total
 
 
 def _log_tanh_slope(u: Tensor) -> Tensor:

@@ -47,6 +47,26 @@ class RunningMoments(nn.Module):
             return torch.ones_like(self.squares)
         return self.squares / self.count
 
+    def scale_around_mean(self) -> Tensor:
+        """Return what to divide deviations from the mean by, [size] float64: sqrt(variance + 1e-8).
+
+        A number that has been constant so far has no spread to divide by, and is divided by 1: when it changes at last,
+        it enters by as much as it changed, not by 10,000 times that. Constant is what varies by less than float32 can
+        show around its mean.
+        """
+        variance = self.variance()
+        constant = variance <= (torch.finfo(torch.float32).eps * self.mean).square()
+        return (variance + 1e-8).sqrt().masked_fill(constant, 1.0)
+
+    def scale_around_zero(self) -> Tensor:
+        """Return what to divide values by whose mean is not subtracted, [size] float64: sqrt(variance + 1e-8).
+
+        The standard deviation counts as a tenth of the root mean square at least: values that hardly differ come out
+        as 10 at most, where they would be 10,000 times as large.
+        """
+        variance = self.variance()
+        return (variance.maximum(0.01 * (variance + self.mean.square())) + 1e-8).sqrt()
+
 
 def moments_of(rows: Tensor) -> Tensor:
     """Return count, mean and sum of squared deviations of rows [B, size] as one vector, [1 + 2 * size] float64."""
@@ -59,7 +79,11 @@ def moments_of(rows: Tensor) -> Tensor:
 
 
 class ObservationNormalizer(nn.Module):
-    """Scales observations to mean 0 and deviation 1 by statistics that stay fixed until `refresh` is called."""
+    """Scales observations to mean 0 and standard deviation 1 by statistics that stay fixed until `merge` is called.
+
+    Before the first call observations pass as they are. `rlexp.models.encoders.Preprocessor` clips the results, by
+    default to +-10 (`env.clip_observations`): that bounds the first rollout, and a number that was nearly constant.
+    """
 
     shift: Tensor
     scale: Tensor
@@ -71,7 +95,7 @@ class ObservationNormalizer(nn.Module):
         self.register_buffer("scale", torch.ones(size))
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Return (rows - mean) / sqrt(variance + 1e-8), [*, size]."""
+        """Return (rows - mean) / scale, [*, size]; the scale is that of `RunningMoments.scale_around_mean`."""
         return (rows - self.shift) * self.scale
 
     @torch.no_grad()
@@ -79,4 +103,4 @@ class ObservationNormalizer(nn.Module):
         """Merge batches (see `RunningMoments.merge`) and normalise by the new statistics from now on."""
         self.moments.merge(moments)
         self.shift.copy_(self.moments.mean)
-        self.scale.copy_((self.moments.variance() + 1e-8).rsqrt())
+        self.scale.copy_(self.moments.scale_around_mean().reciprocal())

@@ -127,7 +127,7 @@ def build_policy(config: Config, spec: SpaceSpec) -> ActorCritic:
         shared_torso=algo.shared_torso,
         log_std_init=algo.log_std_init,
         normalize=env.normalize_observations,
-        clip=env.clip_observations,
+        clip=env.observation_limit,
         squash=env.action_bounds == "tanh",
         dtype=torch.bfloat16 if config.fabric.precision == "bf16-true" else torch.float32,
     )

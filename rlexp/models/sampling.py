@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +28,9 @@ NUMPY_WORK = 2**18
 more would also be spread over threads, out of torch's control."""
 
 
-def sampler(policy: ActorCritic, noise: Tensor) -> Sampler:
+def sampler(
+    policy: ActorCritic, noise: Tensor, autocast: Callable[[], AbstractContextManager[None]] = nullcontext
+) -> Sampler:
     """Return a function of a step and the observations in it, [N, D], to sampled actions, [N] or [N, A].
 
     It acts by the weights of this moment, and goes stale when they change.
@@ -35,17 +38,24 @@ def sampler(policy: ActorCritic, noise: Tensor) -> Sampler:
     Args:
         policy: the policy.
         noise: of every step, on the device of the policy, [T, N, K].
+        autocast: the precision that the networks act in; it does not reach the environments.
     """
-    if _in_numpy(policy, noise):
+    with autocast():
+        mixed = torch.is_autocast_enabled(noise.device.type)
+    if not mixed and _in_numpy(policy, noise):
         return _numpy_sampler(policy, noise.numpy())
     act, steps, device = policy.actor(), noise.unbind(0), noise.device
 
     def sample(step: int, rows: Array) -> Array:
-        params = act(torch.from_numpy(rows).to(device))
+        params = act(torch.from_numpy(rows).to(device)).float()  # as log_prob takes them
         actions: Array = policy.distribution.sample(params, steps[step]).cpu().numpy()
         return actions
 
-    return sample
+    def sample_mixed(step: int, rows: Array) -> Array:
+        with autocast():
+            return sample(step, rows)
+
+    return sample_mixed if mixed else sample  # a context that does nothing is not free
 
 
 def _in_numpy(policy: ActorCritic, noise: Tensor) -> bool:

@@ -54,10 +54,31 @@ def test_clipped_surrogate_equals_the_maximum_of_losses_of_the_37_details():
 
 def test_policy_gradient_by_hand():
     log_prob = vector(-1.0, -2.0, grad=True)
-    loss = policy_gradient(log_prob, vector(3.0, -1.0))
+    loss = policy_gradient(log_prob, log_prob.detach(), vector(3.0, -1.0))
     assert loss.item() == pytest.approx((3 - 2) / 2)
     loss.backward()
     assert log_prob.grad.tolist() == [-1.5, 0.5]
+
+
+def test_actions_of_an_older_policy_give_the_policy_gradient_of_the_policy_now():
+    """Every action of a choice among three, as often as the older policy takes it: the mean gradient is exact.
+
+    The policy gradient is worked out a second way: the derivative of the mean reward sum_a pi(a) A(a) itself.
+    """
+    old, advantages = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64), vector(2.0, -1.0, 0.5)
+    logits = vector(0.3, -0.4, 0.9, grad=True)
+    counts = (10 * old).long()
+    rows = torch.arange(3).repeat_interleave(counts)
+    policy_gradient(logits.log_softmax(0)[rows], old.log()[rows], advantages[rows]).backward()
+    truth = vector(0.3, -0.4, 0.9, grad=True)
+    (-(truth.softmax(0) * advantages).sum()).backward()
+    torch.testing.assert_close(logits.grad, truth.grad)
+
+
+def test_importance_weights_end_at_ten():
+    log_prob = vector(0.0, 0.0, grad=True)
+    policy_gradient(log_prob, vector(-50.0, -math.log(4)), vector(1.0, 1.0)).backward()
+    assert log_prob.grad.tolist() == pytest.approx([-10 / 2, -4 / 2])
 
 
 def test_value_loss_is_the_mean_square_without_a_half():

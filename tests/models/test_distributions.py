@@ -72,6 +72,36 @@ def test_entropy_of_the_tanh_gaussian_equals_monte_carlo(mean, log_std):
     assert float(family.entropy(params)) == pytest.approx(float(sampled), abs=0.01)
 
 
+def numeric_entropy(mean: float, log_std: float) -> float:
+    """Return the entropy by the trapezoidal rule over u = mean + std * z, on a grid that is finer around u = 0."""
+    std = math.exp(log_std)
+    z = torch.linspace(-12, 12, 200_001, dtype=torch.float64)
+    around = torch.linspace((-mean - 30) / std, (-mean + 30) / std, 200_001, dtype=torch.float64)
+    z = torch.cat([z, around[around.abs() < 12]]).sort().values
+    slope = -2 * ((mean + std * z).abs() + torch.log1p(torch.exp(-2 * (mean + std * z).abs())) - math.log(2))
+    expected = torch.trapezoid(slope * torch.exp(-z * z / 2), z) / math.sqrt(2 * math.pi)
+    return log_std + 0.5 * math.log(2 * math.pi * math.e) + float(expected)
+
+
+@pytest.mark.parametrize("log_std", [-20.0, -5.0, -1.0, 0.0, 0.5, 1.0, 2.0, 4.0, 8.0])
+def test_entropy_of_the_tanh_gaussian_equals_a_numeric_integral(log_std):
+    means = [0.0, 0.3, -2.0, 5.0, -30.0, 1000.0]
+    params = torch.tensor([[mean, log_std] for mean in means], dtype=torch.float64)
+    want = torch.tensor([numeric_entropy(mean, log_std) for mean in means], dtype=torch.float64)
+    torch.testing.assert_close(TanhGaussian(1).entropy(params), want, atol=1e-6, rtol=2e-9)
+    torch.testing.assert_close(TanhGaussian(1).entropy(params.float()).double(), want, atol=1e-4, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("mean", "log_std"), [(0.0, 0.5), (0.7, -1.0), (-3.0, 1.0), (2.0, 2.0), (40.0, 2.0)])
+def test_gradients_of_that_entropy_equal_differences_of_the_integral(mean, log_std):
+    params = torch.tensor([[mean, log_std]], dtype=torch.float64, requires_grad=True)
+    TanhGaussian(1).entropy(params).sum().backward()
+    step = 1e-4
+    by_mean = numeric_entropy(mean + step, log_std) - numeric_entropy(mean - step, log_std)
+    by_std = numeric_entropy(mean, log_std + step) - numeric_entropy(mean, log_std - step)
+    assert params.grad[0].tolist() == pytest.approx([by_mean / (2 * step), by_std / (2 * step)], abs=1e-5)
+
+
 def integral(function, low, high, points=400_001):
     u = torch.linspace(low, high, points, dtype=torch.float64)
     return float(torch.trapezoid(function(u), u))

@@ -88,6 +88,32 @@ def test_a_constant_feature_becomes_zero():
     assert normalizer(rows).abs().max() < 1e-3
 
 
+@pytest.mark.parametrize("value", [0.0, 0.1, -1e4, 3e-4])
+def test_a_feature_that_was_constant_enters_by_as_much_as_it_changes(value):
+    normalizer = ObservationNormalizer(1)
+    normalizer.merge(moments_of(torch.full((2048, 1), value)).unsqueeze(0))
+    assert float(normalizer(torch.tensor([[value + 1.0]]))) == pytest.approx(1.0, abs=1e-3)
+    rest = moments_of(torch.tensor([[value + 1.0]])).unsqueeze(0)
+    normalizer.merge(rest)
+    rows = np.full(2049, np.float32(value), np.float64)
+    rows[-1] = np.float32(value + 1.0)
+    want = (rows[-1] - rows.mean()) / np.sqrt(rows.var() + 1e-8)
+    assert float(normalizer(torch.tensor([[value + 1.0]]))) == pytest.approx(want, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("rows", "want"),
+    [
+        ([5.0], 0.5), ([-3.0] * 4, 0.3), ([1e-3], 1e-4 * 2**0.5), ([0.0, 0.0], 1e-4), ([1.0, 3.0], 1.0),
+        ([100.0, 101.0], 0.1 * 10_100.5**0.5),
+    ],
+)  # fmt: skip
+def test_values_without_spread_are_divided_by_a_tenth_of_their_root_mean_square(rows, want):
+    moments = RunningMoments(1)
+    moments.merge(moments_of(torch.tensor(rows).unsqueeze(1)).unsqueeze(0))
+    assert float(moments.scale_around_zero()) == pytest.approx(want, rel=1e-4)
+
+
 def test_its_state_is_saved_and_loaded_and_has_no_parameters():
     first, second = ObservationNormalizer(3), ObservationNormalizer(3)
     first.merge(moments_of(batches()[3]).unsqueeze(0))
