@@ -37,6 +37,7 @@ from rlexp.rules import validate
 from rlexp.settings import ConfigError
 from rlexp.summary import Summary
 from rlexp.trust import check_links
+from rlexp.types import SpaceSpec
 
 log = logging.getLogger(__name__)
 register()
@@ -115,12 +116,12 @@ def _run(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
             make_last(former.origin, run_dir)
             with writing(run_dir / ".hydra"):
                 OmegaConf.save(OmegaConf.create(plain(config)), run_dir / ".hydra" / "config.yaml")
-        _announce(config, origin)
+        _announce(config, spec, origin)
         return launch.run(Job(config, spec, run_dir, origin), run_rank)
 
 
-def _announce(config: Config, origin: Origin | None) -> None:
-    """Say in a line or two what is about to run."""
+def _announce(config: Config, spec: SpaceSpec, origin: Origin | None) -> None:
+    """Say in a few lines what is about to run, and what its observations are taken for."""
     from rlexp.envs import film_note
 
     steps = config.updates * config.steps_per_update
@@ -130,9 +131,10 @@ def _announce(config: Config, origin: Origin | None) -> None:
         f"{config.world_size} rank{'s' * (config.world_size > 1)}, seed {config.seed}{begun}",
         flush=True,
     )
-    note = film_note(config)
-    if note is not None:
-        print(note, flush=True)
+    print(f"observation: {spec.observation.description}", flush=True)
+    for note in (spec.observation.note, film_note(config)):
+        if note is not None:
+            print(note, flush=True)
 
 
 class NoteSweep(Callback):

@@ -12,8 +12,10 @@ import numpy as np
 from rlexp.config import Config
 from rlexp.envs.make import make_environment
 from rlexp.envs.next_step import check_next_step
+from rlexp.envs.reading import reading_of
 from rlexp.envs.spaces import space_spec
 from rlexp.envs.tensors import TIME_LIMITS
+from rlexp.envs.text import text_note
 from rlexp.settings import ConfigError
 from rlexp.types import SpaceSpec
 
@@ -49,7 +51,7 @@ def check_environment(config: Config) -> SpaceSpec:
         detail = " ".join(str(error).split())
         raise ConfigError(f"env.id={env_id} does not build: {type(error).__name__}: {detail}") from error
     try:
-        spec = space_spec(env.observation_space, env.action_space)
+        spec = space_spec(env.observation_space, env.action_space, reading_of(config.env), text_note(env))
         if config.capture_video and "rgb_array" not in env.metadata.get("render_modes", []):
             raise ConfigError(f"capture_video=true, but {env_id} has no render mode rgb_array")
     except ConfigError as error:

@@ -12,6 +12,7 @@ from gymnasium.wrappers import FrameStackObservation, RecordVideo
 
 from rlexp.config import EnvConfig
 from rlexp.envs.replay import Replay
+from rlexp.envs.text import without_text
 from rlexp.faults import writing
 
 Env = gymnasium.Env[Any, Any]
@@ -72,6 +73,7 @@ def make_environment(config: EnvConfig, video_folder: Path | None = None, video_
     if video_folder is not None:
         trigger = (lambda episode: episode == 0) if video_name == "test" else None
         env = Film(env, str(video_folder), trigger, name_prefix=video_name, disable_logger=True)
+    env = without_text(env)
     if config.action_repeat > 1:
         env = ActionRepeat(env, config.action_repeat)
     if config.frame_stack > 1:

@@ -17,7 +17,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from rlexp.config import EnvConfig
-from rlexp.envs.spaces import Array
+from rlexp.envs.reading import Reading, reading_of
+from rlexp.envs.spaces import DEFAULT, Array
 from rlexp.envs.vector import StepResult, VectorEnvironment
 from rlexp.settings import ConfigError
 from rlexp.types import SpaceSpec
@@ -31,10 +32,11 @@ class NextStepEnvironment(VectorEnvironment):
     Args:
         envs: what is stepped.
         seed_each: whether `envs.reset` takes a list of seeds; else the first one seeds all environments together.
+        reading: how arrays are read.
     """
 
-    def __init__(self, envs: VectorEnv[Any, Any, Any], seed_each: bool) -> None:
-        super().__init__(envs)
+    def __init__(self, envs: VectorEnv[Any, Any, Any], seed_each: bool, reading: Reading = DEFAULT) -> None:
+        super().__init__(envs, reading)
         self._seed_each = seed_each
         self._ended = np.zeros(self.num_envs, np.bool_)  # environments whose next step resets them
 
@@ -123,7 +125,7 @@ def native(config: EnvConfig, num_envs: int) -> NextStepEnvironment:
             f"env.vectorization=vector needs an environment that resets on the next step, but that of {config.id} "
             f"declares autoreset_mode={getattr(mode, 'value', mode)}; give env.vectorization=sync or async"
         )
-    return NextStepEnvironment(envs, seed_each=False)
+    return NextStepEnvironment(envs, seed_each=False, reading=reading_of(config))
 
 
 def pooled(config: EnvConfig, num_envs: int) -> NextStepEnvironment:
@@ -141,7 +143,7 @@ def pooled(config: EnvConfig, num_envs: int) -> NextStepEnvironment:
     limit = config.max_episode_steps or gymnasium.spec(config.id).max_episode_steps
     options = {} if limit is None else {"max_episode_steps": limit}
     threads = _share_of_cores() if config.threads is None else config.threads
-    return NextStepEnvironment(Pool(config.id, num_envs, threads, options), seed_each=True)
+    return NextStepEnvironment(Pool(config.id, num_envs, threads, options), True, reading_of(config))
 
 
 def _share_of_cores() -> int:

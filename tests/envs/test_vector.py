@@ -3,8 +3,8 @@ import pytest
 from gymnasium.spaces import Box
 
 from rlexp.envs import make_environments
+from rlexp.envs.actions import environment_actions
 from rlexp.envs.spaces import action_spec, space_spec
-from rlexp.envs.vector import environment_actions
 from tests.helpers import composed
 
 
