@@ -61,6 +61,14 @@ class EnvConfig:
         "Clip rewards to +- this, after normalising; auto: 10 if they are normalised, else off; null: off.",
         gt=0,
     )
+    images: str = setting(
+        "auto",
+        "How arrays of two or more axes are read: pixels, or symbols without an order; auto: by bounds and size.",
+        choices=("auto", "pixels", "symbols"),
+    )
+    channels: str = setting(
+        "auto", "Axis of an image's channels; auto: the shortest.", choices=("auto", "first", "last")
+    )
     frame_stack: int = setting(1, "Observations stacked along a new first axis.", ge=1, le=1_000)
     action_repeat: int = setting(1, "Times each action is repeated, rewards summed.", ge=1, le=1_000)
     action_bounds: str = setting(

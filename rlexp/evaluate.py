@@ -118,7 +118,7 @@ def _play(
     import numpy as np
     import torch
 
-    from rlexp.envs.vector import environment_actions
+    from rlexp.envs.actions import environment_actions
 
     count = len(seeds)
     rows = np.zeros((count, envs.spec.observation.row_size), envs.row_dtype)

@@ -40,6 +40,7 @@ from rlexp.rules import validate
 from rlexp.settings import ConfigError
 from rlexp.summary import Summary, versions
 from rlexp.trust import check_links
+from rlexp.types import SpaceSpec
 
 log = logging.getLogger(__name__)
 register()
@@ -195,7 +196,7 @@ def _run(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
             with writing(run_dir / ".hydra"):
                 OmegaConf.save(OmegaConf.create(plain(config)), run_dir / ".hydra" / "config.yaml")
         _begin_log(config, run_dir)
-        _announce(config, origin)
+        _announce(config, spec, origin)
         return launch.run(job, run_rank)
 
 
@@ -210,8 +211,8 @@ def _begin_log(config: Config, run_dir: Path) -> None:
         log.info("config:\n%s", OmegaConf.to_yaml(OmegaConf.create(plain(config))).rstrip())
 
 
-def _announce(config: Config, origin: Origin | None) -> None:
-    """Say in a line or two what is about to run."""
+def _announce(config: Config, spec: SpaceSpec, origin: Origin | None) -> None:
+    """Say in a few lines what is about to run, and what its observations are taken for."""
     from rlexp.envs import film_note
 
     steps = config.updates * config.steps_per_update
@@ -221,9 +222,10 @@ def _announce(config: Config, origin: Origin | None) -> None:
         f"{config.world_size} rank{'s' * (config.world_size > 1)}, seed {config.seed}{begun}",
         flush=True,
     )
-    note = film_note(config)
-    if note is not None:
-        print(note, flush=True)
+    print(f"observation: {spec.observation.description}", flush=True)
+    for note in (spec.observation.note, film_note(config)):
+        if note is not None:
+            print(note, flush=True)
 
 
 def _save_composed(composed: DictConfig, run_dir: Path) -> None:

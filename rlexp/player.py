@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from rlexp.envs import VectorEnvironment
-from rlexp.envs.vector import environment_actions
+from rlexp.envs.actions import environment_actions
 from rlexp.models import ActorCritic, sampler
 from rlexp.types import Episode, Rollout
 

@@ -146,7 +146,7 @@ class TensorPlayer:
         return Steps(states, elapsed, *(list(column) for column in zip(*rows, strict=True)))
 
     def _bounded(self, actions: Tensor) -> Tensor:
-        """Return sampled actions as the environment takes them (see `rlexp.envs.vector.environment_actions`)."""
+        """Return sampled actions as the environment takes them (see `rlexp.envs.actions.environment_actions`)."""
         if self._low.numel() == 0:
             return actions
         if self._squash:

@@ -2,7 +2,7 @@
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Text, Tuple
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Sequence, Text, Tuple
 
 
 class Counting(gymnasium.Env):
@@ -182,16 +182,39 @@ class Poisoned(gymnasium.Env):
         return observation, reward, False, self._what == "final" and self._steps % self._at == 0, {}
 
 
-class Silent(gymnasium.Env):
-    """Spaces given by the caller; it need never be stepped."""
+class Mission(gymnasium.Space):
+    """Words of a space of its own, as MiniGrid's missions are."""
 
-    def __init__(self, observation="box", action="discrete"):
+    def __init__(self):
+        super().__init__(dtype=str)
+
+    def sample(self, mask=None, probability=None):
+        return "go to the door"
+
+    def contains(self, x):
+        return isinstance(x, str)
+
+
+class Silent(gymnasium.Env):
+    """Spaces given by the caller, observations at random; `strict`: it refuses actions that are not of its space."""
+
+    def __init__(self, observation="box", action="discrete", strict=False):
+        self._strict = strict
         spaces = {
             "box": Box(-1, 1, (2,), np.float32),
             "discrete": Discrete(2),
             "text": Text(5),
             "tuple": Tuple([Discrete(2), Discrete(3)]),
             "dict": Dict({"words": Text(5), "place": Box(-1, 1, (2,), np.float32)}),
+            "sequence": Sequence(Discrete(2)),
+            "listed": Dict({"many": Sequence(Discrete(2)), "place": Box(-1, 1, (2,), np.float32)}),
+            "worded": Dict(
+                {"mission": Mission(), "nested": Tuple([Discrete(3, start=1), Box(0, 255, (7, 7, 3), np.uint8)])}
+            ),
+            "binary": MultiBinary([2, 2]),
+            "whole": Box(-2, 2, (2,), np.int16),
+            "double": Box(np.array([0.1, -1 / 3]), np.array([0.2, 1 / 3]), dtype=np.float64),
+            "grid": MultiDiscrete([[2, 3], [4, 5]], dtype=np.int32),
             "unbounded": Box(-np.inf, np.inf, (2,), np.float32),
         }
         self.observation_space, self.action_space = spaces[observation], spaces[action]
@@ -200,6 +223,7 @@ class Silent(gymnasium.Env):
         return self.observation_space.sample(), {}
 
     def step(self, action):
+        assert not self._strict or self.action_space.contains(action), f"{action!r} is not in {self.action_space}"
         return self.observation_space.sample(), 0.0, False, False, {}
 
 

@@ -18,7 +18,9 @@ FAST = ("env.num_envs=8", "algo.num_steps=64", "algo.learning_rate=3e-3", "algo.
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_ppo_learns_to_see_which_half_of_a_picture_is_bright(fabric, shared):
-    returned = mean_return(fabric, "id=Picture-v0", *FAST, f"algo.shared_torso={shared}", updates=8)
+    returned = mean_return(
+        fabric, "id=Picture-v0", "env.images=pixels", *FAST, f"algo.shared_torso={shared}", updates=8
+    )
     assert returned > 7.5  # of 8; chance gives 4
 
 
@@ -39,7 +41,7 @@ def test_ppo_learns_real_actions_within_bounds(fabric, bounds):
 
 def test_a2c_learns_to_see_which_half_of_a_picture_is_bright(fabric):
     returned = mean_return(
-        fabric, "id=Picture-v0", "algo=a2c", "env.num_envs=8", "algo.num_steps=16", "algo.gamma=0.5",
-        "algo.learning_rate=3e-3", "algo.normalize_advantages=true", updates=60,
+        fabric, "id=Picture-v0", "env.images=pixels", "algo=a2c", "env.num_envs=8", "algo.num_steps=16",
+        "algo.gamma=0.5", "algo.learning_rate=3e-3", "algo.normalize_advantages=true", updates=60,
     )  # fmt: skip
     assert returned > 7.2

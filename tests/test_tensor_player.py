@@ -7,8 +7,8 @@ import torch
 
 from rlexp.compiled import compiler_found
 from rlexp.envs import check_environment
+from rlexp.envs.actions import environment_actions
 from rlexp.envs.tensors import tensor_environment
-from rlexp.envs.vector import environment_actions
 from rlexp.models import build_policy
 from rlexp.tensor_player import TensorPlayer
 from tests.helpers import composed, learner

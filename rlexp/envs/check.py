@@ -18,8 +18,10 @@ from rlexp.envs.guard import described
 from rlexp.envs.make import make_environment
 from rlexp.envs.next_step import check_next_step
 from rlexp.envs.randomness import kept_globals
+from rlexp.envs.reading import reading_of
 from rlexp.envs.spaces import space_spec
 from rlexp.envs.tensors import TIME_LIMITS
+from rlexp.envs.text import text_note
 from rlexp.envs.trial import check_trial, close
 from rlexp.settings import ConfigError
 from rlexp.types import SpaceSpec
@@ -55,7 +57,7 @@ def check_environment(config: Config) -> SpaceSpec:
     except (Exception, SystemExit) as error:
         raise ConfigError(f"env.id={env_id} does not build: {described(error)}{_kept(error)}") from error
     try:
-        spec = space_spec(env.observation_space, env.action_space)
+        spec = space_spec(env.observation_space, env.action_space, reading_of(config.env), text_note(env))
         if config.capture_video and "rgb_array" not in env.metadata.get("render_modes", []):
             raise ConfigError(f"capture_video=true, but {env_id} has no render mode rgb_array")
         if config.env.check:

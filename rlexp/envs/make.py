@@ -17,6 +17,7 @@ from rlexp.config import EnvConfig
 from rlexp.envs.guard import Guard
 from rlexp.envs.randomness import OwnGlobals
 from rlexp.envs.replay import Replay
+from rlexp.envs.text import without_text
 from rlexp.faults import writing
 
 Env = gymnasium.Env[Any, Any]
@@ -83,6 +84,7 @@ def make_environment(
     if video_folder is not None:
         trigger = (lambda episode: episode == 0) if video_name == "test" else None
         env = Film(env, str(video_folder), trigger, name_prefix=video_name, disable_logger=True)
+    env = without_text(env)
     if config.action_repeat > 1:
         env = ActionRepeat(env, config.action_repeat)
     if config.frame_stack > 1:

@@ -21,7 +21,8 @@ from gymnasium.vector.utils import batch_space
 from rlexp.config import EnvConfig
 from rlexp.cores import cores
 from rlexp.envs.guard import described, looked_up
-from rlexp.envs.spaces import Array
+from rlexp.envs.reading import Reading, reading_of
+from rlexp.envs.spaces import DEFAULT, Array
 from rlexp.envs.vector import StepResult, VectorEnvironment
 from rlexp.faults import Fault
 from rlexp.settings import ConfigError
@@ -37,10 +38,17 @@ class NextStepEnvironment(VectorEnvironment):
         envs: what is stepped.
         seed_each: whether `envs.reset` takes a list of seeds; else the first one seeds all environments together.
         infos: names of the values of infos to hand on, K of them.
+        reading: how arrays are read.
     """
 
-    def __init__(self, envs: VectorEnv[Any, Any, Any], seed_each: bool, infos: Sequence[str] = ()) -> None:
-        super().__init__(envs, infos)
+    def __init__(
+        self,
+        envs: VectorEnv[Any, Any, Any],
+        seed_each: bool,
+        infos: Sequence[str] = (),
+        reading: Reading = DEFAULT,
+    ) -> None:
+        super().__init__(envs, infos, reading)
         self._seed_each = seed_each
         self._ended = np.zeros(self.num_envs, np.bool_)  # environments whose next step resets them
 
@@ -157,7 +165,7 @@ def native(config: EnvConfig, num_envs: int, infos: Sequence[str] = ()) -> NextS
             f"env.vectorization=vector needs an environment that resets on the next step, but that of {config.id} "
             f"declares autoreset_mode={getattr(mode, 'value', mode)}; give env.vectorization=sync or async"
         )
-    return NextStepEnvironment(envs, seed_each=False, infos=infos)
+    return NextStepEnvironment(envs, False, infos, reading_of(config))
 
 
 def pooled(config: EnvConfig, num_envs: int, infos: Sequence[str] = ()) -> NextStepEnvironment:
@@ -175,7 +183,7 @@ def pooled(config: EnvConfig, num_envs: int, infos: Sequence[str] = ()) -> NextS
     limit = config.max_episode_steps or gymnasium.spec(config.id).max_episode_steps
     options = {} if limit is None else {"max_episode_steps": limit}
     threads = _share_of_cores() if config.threads is None else config.threads
-    return NextStepEnvironment(Pool(config.id, num_envs, threads, options), seed_each=True, infos=infos)
+    return NextStepEnvironment(Pool(config.id, num_envs, threads, options), True, infos, reading_of(config))
 
 
 def _share_of_cores() -> int:

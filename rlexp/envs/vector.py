@@ -12,8 +12,10 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from rlexp.config import EnvConfig
+from rlexp.envs.actions import action_spec
 from rlexp.envs.make import maker
-from rlexp.envs.spaces import Array, Packer, action_spec
+from rlexp.envs.reading import Reading, reading_of
+from rlexp.envs.spaces import DEFAULT, Array, Packer
 from rlexp.envs.workers import Workers
 from rlexp.types import SpaceSpec
 
@@ -46,11 +48,17 @@ class VectorEnvironment:
     Args:
         envs: what is stepped.
         infos: names of the values of infos to hand on, K of them.
+        reading: how arrays are read.
     """
 
-    def __init__(self, envs: gymnasium.vector.VectorEnv[Any, Any, Any], infos: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        envs: gymnasium.vector.VectorEnv[Any, Any, Any],
+        infos: Sequence[str] = (),
+        reading: Reading = DEFAULT,
+    ) -> None:
         self._envs, self._infos = envs, tuple(infos)
-        self._packer = Packer(envs.single_observation_space)
+        self._packer = Packer(envs.single_observation_space, reading)
         self.num_envs = envs.num_envs
         self.spec = SpaceSpec(self._packer.spec, action_spec(envs.single_action_space))
         self.row_dtype = self._packer.dtype
@@ -173,29 +181,11 @@ def make_environments(
         for i in range(num_envs)
     ]
     if config.vectorization == "async":
-        return VectorEnvironment(Workers(makers), infos)
-    return VectorEnvironment(SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP, copy=False), infos)
+        return VectorEnvironment(Workers(makers), infos, reading_of(config))
+    envs = SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP, copy=False)
+    return VectorEnvironment(envs, infos, reading_of(config))
 
 
 def ordinary(config: EnvConfig) -> EnvConfig:
     """Return the settings of the same environment as gymnasium builds it one by one: evaluation always uses those."""
     return replace(config, backend="gymnasium", vectorization="sync") if config.resets_on_next_step else config
-
-
-def environment_actions(actions: Array, spec: SpaceSpec, squash: bool) -> Array:
-    """Return sampled actions in the environment's own terms: within bounds, shaped and typed as it expects.
-
-    Args:
-        actions: as sampled, [N] or [N, A].
-        spec: the spaces.
-        squash: tanh squashing into the bounds instead of clipping.
-    """
-    action = spec.action
-    if action.kind != "box":
-        return actions + np.asarray(action.start) if any(action.start) else actions
-    low, high = np.asarray(action.low, np.float32), np.asarray(action.high, np.float32)
-    if squash:
-        actions = low + (np.tanh(actions) + 1) * (0.5 * (high - low))
-    # Squashed actions too: rounding may carry them past a bound.
-    shaped: Array = np.clip(actions, low, high).reshape(-1, *action.shape)
-    return shaped

@@ -28,6 +28,10 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }  # fmt: skip
 
 
+SYMBOL_FEATURES = 16
+"""Numbers that a symbol is turned into."""
+
+
 def orthogonal(layer: nn.Linear | nn.Conv2d, gain: float) -> None:
     """Initialise a layer's weight orthogonally (arXiv:1312.6120) and its bias with 0."""
     nn.init.orthogonal_(layer.weight, gain)
@@ -35,8 +39,35 @@ def orthogonal(layer: nn.Linear | nn.Conv2d, gain: float) -> None:
         nn.init.zeros_(layer.bias)
 
 
+class Symbols(nn.Module):
+    """Looks up each symbol in a table of its channel, and adds up what is found for the channels of a place.
+
+    The symbols themselves, as numbers from 0 to 1, stand beside the sums: where neighbours are alike after all (the
+    pixels of a small picture, a count) that is learnt much faster. The table begins such that sums have variance 1.
+    """
+
+    first: Tensor
+
+    def __init__(self, channels: int, symbols: int, features: int) -> None:
+        super().__init__()
+        self.symbols = symbols
+        self.table = nn.Parameter(torch.empty(channels * symbols, features))
+        nn.init.normal_(self.table, std=channels**-0.5)
+        # Follows from the sizes, so that no checkpoint holds it.
+        self.register_buffer("first", symbols * torch.arange(channels, dtype=torch.int32), persistent=False)
+
+    def forward(self, symbols: Tensor) -> Tensor:
+        """Return features [B, F + C, H, W] of symbols [B, C, H, W] int32."""
+        rows = symbols.permute(0, 2, 3, 1) + self.first  # [B, H, W, C]
+        sums = functional.embedding(rows, self.table).sum(-2).permute(0, 3, 1, 2)
+        return torch.cat([sums, symbols.to(sums.dtype) / (self.symbols - 1)], 1)
+
+
 def convolutions(image: ImageSpec) -> nn.Sequential:
-    """Return a convolutional torso: of the DQN paper (Nature 2015) from 36 pixels a side on, a small one below."""
+    """Return a convolutional torso: of the DQN paper (Nature 2015) from 36 pixels a side on, a small one below.
+
+    Symbols become features of their own before it.
+    """
     if min(image.height, image.width) >= 36:
         layers = [(32, 8, 4), (64, 4, 2), (64, 3, 1)]
         padding = 0
@@ -45,6 +76,9 @@ def convolutions(image: ImageSpec) -> nn.Sequential:
         padding = 1
     modules: list[nn.Module] = []
     channels = image.channels
+    if image.embedded:
+        modules.append(Symbols(channels, image.levels, SYMBOL_FEATURES))
+        channels += SYMBOL_FEATURES
     for width, kernel, stride in layers:
         modules += [nn.Conv2d(channels, width, kernel, stride, padding), nn.ReLU()]
         channels = width
@@ -52,9 +86,10 @@ def convolutions(image: ImageSpec) -> nn.Sequential:
 
 
 class Preprocessor(nn.Module):
-    """Takes an observation row apart: normalised and clipped numbers with one-hot choices, and images in [0, 1].
+    """Takes an observation row apart: normalised and clipped numbers with one-hot choices, and images.
 
-    Its results are of type `dtype`, that of the weights. `identity` says that rows come out as they went in.
+    Images are pixels in [0, 1], or symbols as int32. Numbers are of type `dtype`, that of the weights. `identity` says
+    that rows come out as they went in.
     """
 
     def __init__(
@@ -68,33 +103,49 @@ class Preprocessor(nn.Module):
         plain = not spec.discrete and not spec.images and dtype == torch.float32
         self.identity = plain and clip is None and self.normalizer is None
         self.vector_features = spec.vector_size + sum(spec.discrete)
+        self.floats, self.choices = spec.floats, len(spec.discrete)
+        first = torch.tensor([0, *spec.discrete[:-1]], dtype=torch.int64).cumsum(0)
+        self.first: Tensor  # column of the first option of each choice
+        self.register_buffer("first", first, persistent=False)
 
     def raw_vector(self, rows: Tensor) -> Tensor:
         """Return the real numbers of rows [B, D], not normalised: [B, vector_size] float32."""
-        if self.spec.images:
-            rows = rows[..., : 4 * self.spec.floats].view(torch.float32)
-        return rows[..., : self.spec.vector_size]
+        return self._real(rows)[..., : self.spec.vector_size]
+
+    def _real(self, rows: Tensor) -> Tensor:
+        """Return the float32 part of rows [*, D]."""
+        return rows[..., : 4 * self.floats].view(torch.float32) if self.spec.images else rows
 
     def forward(self, rows: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return features [B, vector_features] and images, each [B, C, H, W], of rows [B, D]."""
-        floats = rows[..., : 4 * self.spec.floats].view(torch.float32) if self.spec.images else rows
+        floats = self._real(rows)
         vector = floats[..., : self.spec.vector_size]
         if self.normalizer is not None:
             vector = self.normalizer(vector)
         if self.clip is not None:
             vector = vector.clamp(-self.clip, self.clip)
         if self.spec.discrete:
-            values = floats[..., self.spec.vector_size :].long()
-            choices = [functional.one_hot(values[..., i], n).float() for i, n in enumerate(self.spec.discrete)]
-            vector = torch.cat([vector, *choices], -1)
-        return vector.to(self.dtype), self._images(rows)
+            start = self.spec.vector_size
+            options = floats[..., start : start + self.choices].long() + self.first
+            one_hot = floats.new_zeros((*floats.shape[:-1], sum(self.spec.discrete))).scatter(-1, options, 1.0)
+            vector = torch.cat([vector, one_hot], -1)
+        return vector.to(self.dtype), self._images(rows, floats)
 
-    def _images(self, rows: Tensor) -> list[Tensor]:
-        images, start = [], 4 * self.spec.floats
+    def _images(self, rows: Tensor, floats: Tensor) -> list[Tensor]:
+        images = []
+        real, start = self.spec.vector_size + self.choices, 4 * self.floats
         for image in self.spec.images:
-            pixels = rows[:, start : start + image.size].view(-1, image.channels, image.height, image.width)
-            images.append(pixels.to(self.dtype) / 255)
+            shape = (-1, image.channels, image.height, image.width)
+            if image.levels == 0:
+                images.append(floats[:, real : real + image.size].reshape(shape).to(self.dtype))
+                real += image.size
+                continue
+            stored = rows[:, start : start + image.size].view(shape)
             start += image.size
+            if image.embedded:
+                images.append(stored.to(torch.int32))
+            else:
+                images.append(stored.to(self.dtype) / max(1, image.levels - 1))
         return images
 
 
@@ -113,7 +164,8 @@ class Torso(nn.Module):
         width = vector_features
         with torch.no_grad():
             for image, network in zip(spec.images, self.convolutions, strict=True):
-                width += network(torch.zeros(1, image.channels, image.height, image.width)).shape[1]
+                dtype = torch.int32 if image.embedded else torch.float32
+                width += network(torch.zeros(1, image.channels, image.height, image.width, dtype=dtype)).shape[1]
         self.activation = ACTIVATIONS[activation]
         self.layers = nn.ModuleList()
         for size in hidden_sizes:

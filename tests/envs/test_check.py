@@ -70,15 +70,15 @@ def test_a_keyword_that_an_environment_does_not_take_is_reported():
     assert "speed" in text
 
 
-@pytest.mark.parametrize("kind", ["text", "tuple"])
+@pytest.mark.parametrize("kind", ["text", "sequence"])
 def test_an_unsupported_observation_space_is_named(kind):
     text = message("id=Silent-v0", f"+env.kwargs.observation={kind}")
     assert text.startswith(f"env.id=Silent-v0: the observation space is {kind.title()}(")
 
 
 def test_an_unsupported_part_of_a_dict_is_named():
-    text = message("id=Silent-v0", "+env.kwargs.observation=dict")
-    assert text.startswith("env.id=Silent-v0: part 'words' of the observation space is Text(")
+    text = message("id=Silent-v0", "+env.kwargs.observation=listed")
+    assert text.startswith("env.id=Silent-v0: part 'many' of the observation space is Sequence(")
 
 
 def test_an_unsupported_action_space_is_named():

@@ -9,7 +9,7 @@ import torch
 
 import rlexp.envs.replay
 from rlexp.envs import VectorEnvironment, make_environments
-from rlexp.envs.vector import environment_actions
+from rlexp.envs.actions import environment_actions
 from tests.commands import film
 from tests.helpers import composed
 

@@ -1,10 +1,7 @@
 import numpy as np
 import pytest
-from gymnasium.spaces import Box
 
 from rlexp.envs import make_environments
-from rlexp.envs.spaces import action_spec, space_spec
-from rlexp.envs.vector import environment_actions
 from tests.helpers import composed
 
 
@@ -156,60 +153,3 @@ def test_a_time_limit_of_the_settings_truncates(stepped):
     result = envs.step()
     assert result.truncated.all()
     assert not result.terminated.any()
-
-
-# Actions in the environment's own terms
-
-
-def spec_of(space):
-    return space_spec(Box(-1, 1, (1,), np.float32), space)
-
-
-def test_choices_are_moved_to_the_start_of_their_space(stepped):
-    envs = stepped("id=Mixed-v0", "env.num_envs=2")
-    actions = environment_actions(np.array([[1, 0, 2], [0, 1, 1]]), envs.envs.spec, False)
-    assert actions.tolist() == [[1, 5, 2], [0, 6, 1]]
-    envs.step(actions)  # the environment refuses what its space does not contain
-
-
-def test_clipped_actions_keep_what_is_within_bounds_and_cut_the_rest():
-    space = Box(np.array([-2, 0], np.float32), np.array([1, 3], np.float32))
-    got = environment_actions(np.array([[-5, 1.5], [0.5, 9]], np.float32), spec_of(space), False)
-    assert got.tolist() == [[-2, 1.5], [0.5, 3]]
-
-
-def test_squashed_actions_cover_the_bounds_by_tanh():
-    space = Box(np.array([-2, 0], np.float32), np.array([1, 3], np.float32))
-    got = environment_actions(np.array([[0, 0], [50, -50], [0.5, 0.5]], np.float32), spec_of(space), True)
-    scaled = (np.tanh(0.5) + 1) / 2
-    np.testing.assert_allclose(got, [[-0.5, 1.5], [1, 0], [-2 + 3 * scaled, 3 * scaled]], rtol=1e-6, atol=1e-6)
-
-
-@pytest.mark.parametrize("squash", [False, True])
-def test_no_action_leaves_its_bounds_by_rounding(squash):
-    draw = np.random.default_rng(0)
-    low = draw.normal(size=1000).astype(np.float32)
-    space = Box(low, low + np.abs(draw.normal(size=1000)).astype(np.float32))
-    for size in (0.1, 3, 100):
-        actions = (size * draw.normal(size=(4, 1000))).astype(np.float32)
-        for action in environment_actions(actions, spec_of(space), squash):
-            assert space.contains(action)
-
-
-def test_an_unbounded_side_is_left_open_by_clipping():
-    space = Box(np.array([0], np.float32), np.array([np.inf], np.float32))
-    assert environment_actions(np.array([[-1], [1e6]], np.float32), spec_of(space), False).tolist() == [[0], [1e6]]
-
-
-def test_actions_take_the_shape_of_their_space():
-    space = Box(-1, 1, (2, 3), np.float32)
-    assert environment_actions(np.zeros((4, 6), np.float32), spec_of(space), False).shape == (4, 2, 3)
-    assert action_spec(space).shape == (2, 3)
-
-
-@pytest.mark.parametrize("bounds", ["clip", "tanh"])
-def test_the_environment_gets_the_action_within_bounds(stepped, bounds):
-    envs = stepped("id=Reaching-v0", "env.num_envs=2", f"env.action_bounds={bounds}")
-    taken = environment_actions(np.array([[9, -9], [-9, 9]], np.float32), envs.envs.spec, bounds == "tanh")
-    envs.step(taken)
-    np.testing.assert_allclose(envs.rows, [[1.5, -0.1], [-2, 0.7]], rtol=1e-6)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rlexp.models import ActorCritic, build_policy, sampler
-from rlexp.models.encoders import ACTIVATIONS, Preprocessor
+from rlexp.models.encoders import ACTIVATIONS, Preprocessor, Symbols
 from rlexp.models.normalizer import moments_of
 from rlexp.types import ActionSpec, ImageSpec, ObservationSpec, SpaceSpec
 from tests.helpers import composed, generator
@@ -19,6 +19,11 @@ VECTOR = ObservationSpec(5, (), ())
 VECTOR_AND_CHOICES = ObservationSpec(2, (3, 2), ())
 MIXED = ObservationSpec(2, (3,), (ImageSpec("a", 3, 8, 8), ImageSpec("b", 1, 5, 5)))
 IMAGE = ObservationSpec(0, (), (ImageSpec("obs", 3, 40, 36),))
+GRID = ObservationSpec(0, (4,), (ImageSpec("obs", 3, 7, 6, 11, True),))
+BINARY = ObservationSpec(0, (), (ImageSpec("obs", 4, 10, 10, 2, True),))
+EVERYTHING = ObservationSpec(
+    2, (3, 4), (ImageSpec("r", 2, 5, 4, 0), ImageSpec("g", 2, 3, 5, 9, True), ImageSpec("b", 1, 4, 4, 2, True))
+)
 
 
 def build(observation=VECTOR, action="discrete", seed=0, **changes):
@@ -35,16 +40,18 @@ def rows_of(spec, count=6, seed=0):
     draw = generator(seed)
     vector = torch.randn(count, spec.vector_size, generator=draw)
     choices = [torch.randint(n, (count, 1), generator=draw).float() for n in spec.discrete]
-    floats = torch.cat([vector, *choices], 1)
+    real = [torch.rand(count, image.size, generator=draw) for image in spec.images if image.levels == 0]
+    floats = torch.cat([vector, *choices, *real], 1)
     if not spec.images:
         return floats
     row = torch.zeros(count, spec.row_size, dtype=torch.uint8)
     if spec.floats:
         row[:, : 4 * spec.floats] = floats.view(torch.uint8)
-    size = sum(image.size for image in spec.images)
-    row[:, 4 * spec.floats : 4 * spec.floats + size] = torch.randint(
-        256, (count, size), generator=draw, dtype=torch.uint8
-    )
+    start = 4 * spec.floats
+    for image in (image for image in spec.images if image.levels):
+        drawn = torch.randint(image.levels, (count, image.size), generator=draw, dtype=torch.uint8)
+        row[:, start : start + image.size] = drawn
+        start += image.size
     return row
 
 
@@ -76,7 +83,9 @@ def test_the_fast_actor_equals_act(action, squash, activation, normalize):
     ("action", "squash"), [("discrete", False), ("multidiscrete", False), ("box", False), ("box", True)]
 )
 @pytest.mark.parametrize("activation", ["tanh", "relu", "elu"])
-@pytest.mark.parametrize("observation", [VECTOR, VECTOR_AND_CHOICES, IMAGE], ids=["vector", "choices", "image"])
+@pytest.mark.parametrize(
+    "observation", [VECTOR, VECTOR_AND_CHOICES, IMAGE, GRID], ids=["vector", "choices", "image", "grid"]
+)
 def test_the_sampler_samples_what_the_distribution_does(action, squash, activation, observation):
     """By numpy for small networks of tanh or relu, in torch for others: 4 rows are few, 40,000 are many."""
     policy = perturb(build(observation, action=action, squash=squash, activation=activation, normalize=True))
@@ -90,7 +99,9 @@ def test_the_sampler_samples_what_the_distribution_does(action, squash, activati
                 torch.testing.assert_close(torch.from_numpy(sample(step, rows.numpy())), expected)
 
 
-@pytest.mark.parametrize("observation", [VECTOR_AND_CHOICES, MIXED, IMAGE], ids=["choices", "mixed", "image"])
+@pytest.mark.parametrize(
+    "observation", [VECTOR_AND_CHOICES, MIXED, IMAGE, EVERYTHING], ids=["choices", "mixed", "image", "everything"]
+)
 @pytest.mark.parametrize("shared", [False, True])
 def test_the_fast_actor_equals_act_for_other_observations(observation, shared):
     policy = perturb(build(observation, shared_torso=shared))
@@ -100,7 +111,9 @@ def test_the_fast_actor_equals_act_for_other_observations(observation, shared):
 
 
 @pytest.mark.parametrize(
-    "observation", [VECTOR, VECTOR_AND_CHOICES, MIXED, IMAGE], ids=["vector", "choices", "mixed", "image"]
+    "observation",
+    [VECTOR, VECTOR_AND_CHOICES, MIXED, IMAGE, EVERYTHING],
+    ids=["vector", "choices", "mixed", "image", "everything"],
 )
 @pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("shared", [False, True])
@@ -164,6 +177,54 @@ def test_images_stay_bytes_until_the_network_and_come_out_in_0_to_1():
     first = rows[:, 12 : 12 + 192].view(6, 3, 8, 8).float() / 255
     assert torch.equal(images[0], first)
     assert vector.shape == (6, 5)
+
+
+def test_every_part_of_a_row_comes_out_where_it_went_in():
+    rows = rows_of(EVERYTHING)
+    vector, (real, grid, binary) = Preprocessor(EVERYTHING, False, None)(rows)
+    floats = rows[:, : 4 * EVERYTHING.floats].contiguous().view(torch.float32)
+    assert torch.equal(vector[:, :2], floats[:, :2])
+    assert torch.equal(vector[:, 2:5].argmax(1), floats[:, 2].long())
+    assert torch.equal(vector[:, 5:].argmax(1), floats[:, 3].long())
+    assert vector[:, 2:].sum(1).tolist() == [2] * 6
+    assert torch.equal(real, floats[:, 4:].view(6, 2, 5, 4))
+    start = 4 * EVERYTHING.floats
+    assert torch.equal(grid, rows[:, start : start + 30].view(6, 2, 3, 5).int())
+    assert torch.equal(binary, rows[:, start + 30 : start + 46].view(6, 1, 4, 4).float())
+
+
+@pytest.mark.parametrize(("levels", "pixels"), [(256, [0, 1]), (101, [0, 2.55]), (2, [0, 255]), (1, [0, 255])])
+def test_pixels_are_divided_by_the_largest_that_their_space_has(levels, pixels):
+    spec = ObservationSpec(0, (), (ImageSpec("obs", 1, 1, 4, levels),))
+    _, (image,) = Preprocessor(spec, False, None)(torch.tensor([[0, 255, 0, 255]], dtype=torch.uint8))
+    assert image.flatten().unique().tolist() == pytest.approx(pixels)
+
+
+def test_a_symbol_is_looked_up_in_the_table_of_its_channel_and_channels_are_added():
+    lookup = Symbols(channels=2, symbols=5, features=3)
+    grid = torch.randint(5, (4, 2, 6, 7), generator=generator(), dtype=torch.int32)
+    one_hot = [torch.nn.functional.one_hot(grid[:, c].long(), 5).float() for c in range(2)]
+    expected = one_hot[0] @ lookup.table[:5] + one_hot[1] @ lookup.table[5:]  # [B, H, W, F]
+    got = lookup(grid)
+    torch.testing.assert_close(got[:, :3], expected.permute(0, 3, 1, 2))
+    torch.testing.assert_close(got[:, 3:], grid.float() / 4)
+
+
+def test_a_grid_of_two_symbols_needs_no_table():
+    assert not any(isinstance(module, Symbols) for module in build(BINARY).modules())
+    assert sum(isinstance(module, Symbols) for module in build(GRID).modules()) == 2
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("autocast", [False, True])
+def test_grids_are_read_in_every_precision(dtype, autocast):
+    policy = build(EVERYTHING, dtype=dtype)
+    rows = rows_of(EVERYTHING)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        got = policy(rows, torch.zeros(6, dtype=torch.int64))
+    (got.log_prob.sum() + got.values.sum()).backward()
+    assert all(parameter.grad.isfinite().all() and parameter.grad.any() for parameter in policy.parameters())
+    torch.testing.assert_close(got.values, build(EVERYTHING).values(rows), atol=0.1, rtol=0.1)
 
 
 def test_choices_become_one_hot_after_the_numbers():

@@ -43,7 +43,7 @@ OF = {
     "continuous": ("env=pendulum", "env.normalize_rewards=true"),
     "squashed": ("env=pendulum", "env.action_bounds=tanh", "env.max_episode_steps=7"),
     "truncated": ("env.max_episode_steps=5", "env.normalize_observations=true"),
-    "images": ("env=gym", "env.id=tests.environments:Picture-v0", "algo.hidden_sizes=[8]"),
+    "images": ("env=gym", "env.id=tests.environments:Picture-v0", "env.images=pixels", "algo.hidden_sizes=[8]"),
     "mixed": ("env=gym", "env.id=tests.environments:Mixed-v0", "env.normalize_observations=true"),
     "early": ("algo.target_kl=1e-4", "algo.update_epochs=5"),
 }

@@ -20,7 +20,7 @@ CASES = {
     "pendulum": ("env=pendulum", "env.action_bounds=tanh", "env.max_episode_steps=30"),
     "lunarlander": ("env=lunarlander", "env.max_episode_steps=50"),
     "async": ("env.vectorization=async", "env.frame_stack=3", "env.action_repeat=2"),
-    "images": ("env=gym", "env.id=tests.environments:Picture-v0", "algo.hidden_sizes=[8]"),
+    "images": ("env=gym", "env.id=tests.environments:Picture-v0", "env.images=pixels", "algo.hidden_sizes=[8]"),
     "mixed overlap": (
         "env=gym", "env.id=tests.environments:Mixed-v0", *TOPOLOGIES["decoupled 3 overlap"], *NORMALIZED,
     ),

@@ -1,0 +1,192 @@
+import numpy as np
+import pytest
+import torch
+from gymnasium.spaces import Box, Dict, Discrete, Graph, MultiBinary, MultiDiscrete, OneOf, Sequence, Text, Tuple
+
+from rlexp.envs.actions import action_spec, environment_actions
+from rlexp.envs.spaces import space_spec
+from rlexp.models.distributions import build_distribution
+from rlexp.settings import ConfigError
+from rlexp.types import ActionSpec
+from tests.envs.test_vector import Stepped
+from tests.helpers import agent
+from tests.test_tensor_player import player_of
+
+
+def spec_of(space):
+    return space_spec(Box(-1, 1, (1,), np.float32), space)
+
+
+@pytest.fixture
+def stepped():
+    made = []
+
+    def make(*overrides):
+        made.append(Stepped(*overrides))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.envs.close()
+
+
+def test_what_each_action_space_becomes():
+    assert action_spec(Discrete(3, start=2)) == ActionSpec("discrete", (3,), (), (2,), (), ())
+    assert action_spec(MultiDiscrete([2, 4], start=[1, 0])) == ActionSpec("multidiscrete", (2, 4), (2,), (1, 0), (), ())
+    assert action_spec(MultiBinary(2)) == ActionSpec("multidiscrete", (2, 2), (2,), (0, 0), (), ())
+    box = Box(np.array([[-1, -2]], np.float32), np.array([[1, np.inf]], np.float32))
+    assert action_spec(box) == ActionSpec("box", (), (1, 2), (), (-1.0, -2.0), (1.0, np.inf))
+
+
+CHOICES = [
+    Discrete(3, start=-5), Discrete(4, dtype=np.int32), MultiDiscrete([2, 4], start=[1, 0]),
+    MultiDiscrete([2, 4], dtype=np.int8), MultiDiscrete([[2, 3, 4], [5, 6, 7]]), MultiBinary(3), MultiBinary([2, 3]),
+    Box(-2, 3, (2,), np.int64), Box(0, 255, (2, 2), np.uint8), Box(0, 1, (3,), np.bool_),
+    Box(np.array([-128, 0], np.int8), np.array([127, 5], np.int8), dtype=np.int8),
+    Box(2**31 - 3, 2**31 - 1, (1,), np.int32),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("space", CHOICES, ids=str)
+def test_every_choice_is_in_its_space_and_every_option_can_be_chosen(space):
+    spec = spec_of(space)
+    distribution = build_distribution(spec.action, False)
+    noise = distribution.noise((20_000,), torch.Generator().manual_seed(0))
+    sampled = distribution.sample(torch.zeros(20_000, distribution.num_params), noise).numpy()
+    actions = environment_actions(sampled, spec, False)
+    assert all(space.contains(action) for action in actions[:200])
+    flat = actions.reshape(len(actions), -1)
+    assert [len(np.unique(column)) for column in flat.T] == list(spec.action.sizes)
+
+
+def random_box(draw, dtype):
+    """Return a box with bounds of any size that its type has, some of them open, some of them one value wide."""
+    size = int(draw.integers(1, 6))
+    largest = {"float16": 4, "float32": 30, "float64": 250, "longdouble": 250}[dtype]
+    scale = 10.0 ** draw.uniform(-largest, largest, size)
+    low = (draw.normal(size=size) * scale).astype(dtype)
+    span = (np.abs(draw.normal(size=size)) * scale).astype(dtype)
+    high = low + (span if draw.random() < 0.8 else np.zeros_like(span))
+    return low, high
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "longdouble"])
+@pytest.mark.parametrize("squash", [False, True])
+def test_no_action_leaves_its_space_whatever_the_type_and_the_bounds(dtype, squash):
+    draw = np.random.default_rng(0)
+    inside = 0
+    for _ in range(200):
+        low, high = random_box(draw, dtype)
+        if not squash and draw.random() < 0.3:
+            low = np.full_like(low, -np.inf)
+        space = Box(low, high, dtype=np.dtype(dtype))
+        sampled = (draw.normal(size=(1, low.size)) * 10.0 ** draw.uniform(-3, 6)).astype(np.float32)
+        (action,) = environment_actions(sampled, spec_of(space), squash)
+        inside += space.contains(action)
+    assert inside == 200
+
+
+def test_bounds_that_float32_cannot_hold_are_kept_in_float64():
+    low, high = np.array([0.1, -1 / 3]), np.array([0.1 + 1e-9, 1 / 3])
+    spec = spec_of(Box(low, high, dtype=np.float64))
+    got = environment_actions(np.array([[-9, -9], [9, 9]], np.float32), spec, False)
+    assert got.dtype == np.float64
+    assert got.tolist() == [low.tolist(), high.tolist()]
+    middle = environment_actions(np.zeros((1, 2), np.float32), spec, True)
+    np.testing.assert_allclose(middle, [[0.1 + 5e-10, 0]], rtol=1e-12, atol=1e-12)
+
+
+def test_the_widest_bounds_of_a_type_can_be_squashed_into():
+    widest = float(np.finfo(np.float32).max)
+    got = environment_actions(np.array([[-50], [0], [50]], np.float32), spec_of(Box(-widest, widest, (1,))), True)
+    assert got.flatten().tolist() == [-widest, 0, widest]
+
+
+@pytest.mark.parametrize("bounds", ["clip", "tanh"])
+def test_actions_of_tensor_environments_stay_in_the_space(bounds):
+    made = player_of("env=pendulum", "env.backend=torch", f"env.action_bounds={bounds}")
+    sampled = torch.linspace(-100, 100, 201).view(-1, 1)
+    space = Box(-2.0, 2.0, (1,), np.float32)
+    assert all(space.contains(action) for action in made._bounded(sampled).numpy())
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        (Text(5), "the action space is Text.* supported: Discrete, MultiDiscrete, MultiBinary and Box; gymnasium"),
+        (Dict({"a": Discrete(2)}), "the action space is Dict.*TransformAction"),
+        (Tuple([Discrete(2), Box(-1, 1, (2,))]), "the action space is Tuple.*TransformAction"),
+        (Sequence(Discrete(2)), "the action space is Sequence.*TransformAction"),
+        (Graph(Discrete(2), None), "the action space is Graph.*TransformAction"),
+        (OneOf([Discrete(2), Discrete(3)]), "the action space is OneOf.*TransformAction"),
+        (Box(0, 100_000, (2,), np.int64), "whole numbers of more than 1,024 values; declare a Box of floats"),
+        (Box(-(2**63), 2**63 - 2, (2,), np.int64), "whole numbers of more than 1,024 values"),
+        (Box(-1, 1, (0,), np.float32), "leaves nothing to choose"),
+        (Box(-1, 1, (2, 0), np.int8), "leaves nothing to choose"),
+    ],
+)  # fmt: skip
+def test_an_unsupported_action_space_is_named_in_one_line(space, message):
+    with pytest.raises(ConfigError, match=message) as error:
+        space_spec(Discrete(2), space)
+    assert "\n" not in str(error.value)
+
+
+def test_choices_are_moved_to_the_start_of_their_space(stepped):
+    envs = stepped("id=Mixed-v0", "env.num_envs=2")
+    actions = environment_actions(np.array([[1, 0, 2], [0, 1, 1]]), envs.envs.spec, False)
+    assert actions.tolist() == [[1, 5, 2], [0, 6, 1]]
+    envs.step(actions)  # the environment refuses what its space does not contain
+
+
+def test_clipped_actions_keep_what_is_within_bounds_and_cut_the_rest():
+    space = Box(np.array([-2, 0], np.float32), np.array([1, 3], np.float32))
+    got = environment_actions(np.array([[-5, 1.5], [0.5, 9]], np.float32), spec_of(space), False)
+    assert got.tolist() == [[-2, 1.5], [0.5, 3]]
+
+
+def test_squashed_actions_cover_the_bounds_by_tanh():
+    space = Box(np.array([-2, 0], np.float32), np.array([1, 3], np.float32))
+    got = environment_actions(np.array([[0, 0], [50, -50], [0.5, 0.5]], np.float32), spec_of(space), True)
+    scaled = (np.tanh(0.5) + 1) / 2
+    np.testing.assert_allclose(got, [[-0.5, 1.5], [1, 0], [-2 + 3 * scaled, 3 * scaled]], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("squash", [False, True])
+def test_no_action_leaves_its_bounds_by_rounding(squash):
+    draw = np.random.default_rng(0)
+    low = draw.normal(size=1000).astype(np.float32)
+    space = Box(low, low + np.abs(draw.normal(size=1000)).astype(np.float32))
+    for size in (0.1, 3, 100):
+        actions = (size * draw.normal(size=(4, 1000))).astype(np.float32)
+        for action in environment_actions(actions, spec_of(space), squash):
+            assert space.contains(action)
+
+
+def test_an_unbounded_side_is_left_open_by_clipping():
+    space = Box(np.array([0], np.float32), np.array([np.inf], np.float32))
+    assert environment_actions(np.array([[-1], [1e6]], np.float32), spec_of(space), False).tolist() == [[0], [1e6]]
+
+
+def test_actions_take_the_shape_of_their_space():
+    space = Box(-1, 1, (2, 3), np.float32)
+    assert environment_actions(np.zeros((4, 6), np.float32), spec_of(space), False).shape == (4, 2, 3)
+    assert action_spec(space).shape == (2, 3)
+
+
+@pytest.mark.parametrize("bounds", ["clip", "tanh"])
+def test_the_environment_gets_the_action_within_bounds(stepped, bounds):
+    envs = stepped("id=Reaching-v0", "env.num_envs=2", f"env.action_bounds={bounds}")
+    taken = environment_actions(np.array([[9, -9], [-9, 9]], np.float32), envs.envs.spec, bounds == "tanh")
+    envs.step(taken)
+    np.testing.assert_allclose(envs.rows, [[1.5, -0.1], [-2, 0.7]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("vectorization", ["sync", "async"])
+@pytest.mark.parametrize("action", ["binary", "whole", "double", "grid"])
+def test_a_rollout_gives_environments_actions_of_their_space(action, vectorization):
+    _, _, _, player = agent(
+        "id=Silent-v0", f"+env.kwargs.action={action}", "+env.kwargs.strict=true", "env.num_envs=2",
+        "algo.num_steps=20", "algo.per_rank_batch_size=40", f"env.vectorization={vectorization}",
+    )  # fmt: skip
+    assert player.collect().rewards.shape == (20, 2)
+    player.close()
