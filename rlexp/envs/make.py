@@ -16,6 +16,7 @@ from gymnasium.wrappers import FrameStackObservation, RecordVideo
 from rlexp.config import EnvConfig
 from rlexp.envs.guard import Guard
 from rlexp.envs.randomness import OwnGlobals
+from rlexp.envs.packages import import_for
 from rlexp.envs.replay import Replay
 from rlexp.faults import writing
 
@@ -75,6 +76,7 @@ def make_environment(config: EnvConfig, video_folder: Path | None = None, video_
         kwargs["render_mode"] = "rgb_array"
         if not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
             os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # else pygame complains where there is no screen
+    import_for(config.id)
     env: Env = gymnasium.make(config.id, **kwargs)
     if video_folder is not None:
         trigger = (lambda episode: episode == 0) if video_name == "test" else None
