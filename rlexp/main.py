@@ -25,9 +25,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from rlexp import launch
+from rlexp import arguments, launch
 from rlexp.config import Config, conf_dir, plain, register, typed
-from rlexp.explain import check_arguments, explain, surplus_keys, unknown_key
+from rlexp.explain import explain, surplus_keys, unknown_key
 from rlexp.faults import Fault, writing
 from rlexp.launch import Interrupted, Job, Origin, RunFailed
 from rlexp.logger import log_to
@@ -231,8 +231,11 @@ def cli() -> None:
     """Run the command and exit: 0; 1 with one line on the standard error; 130 or 143 after SIGINT or SIGTERM."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them, and we explain them
     status = 0
+    arguments.find_modules_here()
+    if arguments.asks_version(sys.argv[1:]):
+        return
     try:
-        check_arguments(sys.argv[1:])
+        sys.argv[1:] = arguments.read(sys.argv[1:])
         sys.argv[1:] = prepared([*sys.argv[1:], *_torchrun_overrides(sys.argv[1:])])
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(run)()
     except ConfigError as error:
