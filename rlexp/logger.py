@@ -114,14 +114,14 @@ class Recorder:
                 cut_metrics(run_dir / "metrics.csv", self.updates)
             else:
                 set_aside(run_dir / "checkpoints")
+                set_aside(run_dir / "videos")
             self._file = (run_dir / "metrics.csv").open("a" if self.updates else "w", newline="")
             self._rows = csv.writer(self._file)
             if not self.updates:
                 self._rows.writerow(COLUMNS)
         with writing(run_dir / "tensorboard"):
             known = start.get("evaluated")
-            over = self.updates >= config.updates or config.eval.enough(known)  # then it is evaluated once more
-            cut_events(run_dir / "tensorboard", self.env_steps, known is not None and not over)
+            cut_events(run_dir / "tensorboard", self.env_steps, known is not None)
             self._board = TensorBoard(run_dir / "tensorboard", config, goes_on=self.updates > 0)
 
     def state(self) -> dict[str, Any]:
@@ -240,16 +240,19 @@ class Recorder:
         return self.evaluation[1].mean_return if self.evaluation and self.evaluation[0] == self.updates else None
 
     def test(self, result: EvalResult) -> None:
-        """Record an evaluation of the weights after the last update, once, and its film."""
-        again = self._evaluated() is not None
-        self.evaluation = self.updates, result
+        """Record an evaluation of the weights after the last update, and its video.
+
+        Those of the stream `selection` decide which weights are the best; they come before the final one.
+        """
+        if result.stream == "selection":
+            self.evaluation = self.updates, result
         if self._run_dir is None:
             return
         with writing(self._run_dir / "tensorboard"):
-            if not again:
-                self._board.scalars(self.env_steps, {"Test/cumulative_reward": result.mean_return})
+            self._board.scalars(self.env_steps, {"Test/cumulative_reward": result.mean_return})
             if result.video is not None:
-                self._board.video(self.env_steps, result.video)
+                with self.display.doing("video for TensorBoard") if self.display else contextlib.nullcontext():
+                    self._board.video(self.env_steps, result.video)
 
     def close(self) -> None:
         """Close the files and the display."""

@@ -121,7 +121,7 @@ def _run(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
 
 def _announce(config: Config, origin: Origin | None) -> None:
     """Say in a line or two what is about to run."""
-    from rlexp.envs import film_note
+    from rlexp.envs import video_note
 
     steps = config.updates * config.steps_per_update
     begun = f", going on after {origin.env_steps:,}" if origin else ""
@@ -130,7 +130,7 @@ def _announce(config: Config, origin: Origin | None) -> None:
         f"{config.world_size} rank{'s' * (config.world_size > 1)}, seed {config.seed}{begun}",
         flush=True,
     )
-    note = film_note(config)
+    note = video_note(config)
     if note is not None:
         print(note, flush=True)
 

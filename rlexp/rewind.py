@@ -10,7 +10,7 @@ from rlexp.settings import ConfigError
 
 
 def set_aside(folder: Path) -> None:
-    """Give the checkpoints of an earlier run another folder, so that nothing goes on from them by mistake."""
+    """Give the checkpoints or videos of an earlier run another folder, so that they are not taken for this one's."""
     if folder.is_dir() and any(folder.iterdir()):
         folder.rename(free_name(folder))
 
@@ -39,7 +39,8 @@ def cut_metrics(path: Path, updates: int) -> None:
 def cut_events(folder: Path, env_steps: int, evaluated: bool = False) -> None:
     """Cut TensorBoard's event files off after the last event up to `env_steps`; 0: remove them.
 
-    The evaluation at the very end goes too; one during training that came at `env_steps` stays, if there was one.
+    The evaluation after training goes too. One during training that came at `env_steps` stays, if there was one
+    (`evaluated`): it is the first at that step.
     """
     for path in sorted(folder.glob("events.out.tfevents.*")):
         content = path.read_bytes()
@@ -68,8 +69,9 @@ def _end_of_events(content: bytes, env_steps: int, evaluated: bool) -> int:
             event = Event.FromString(content[start + 12 : start + 12 + length])
         except DecodeError:
             break
-        last = event.step == env_steps and not evaluated
-        if event.step > env_steps or (last and any(value.tag.startswith("Test/") for value in event.summary.value)):
+        test = event.step == env_steps and any(value.tag.startswith("Test/") for value in event.summary.value)
+        if event.step > env_steps or (test and not evaluated):
             break
+        evaluated = evaluated and not test
         start += length + 16
     return start

@@ -11,7 +11,8 @@ from typing import Any, SupportsFloat
 
 import gymnasium
 import numpy as np
-from gymnasium.wrappers import RecordVideo
+
+from rlexp.envs.video import VideoRecorder
 
 LONGEST_EPISODE = 100_000
 """Steps after which the actions of an episode are no longer kept: it cannot come back."""
@@ -20,16 +21,21 @@ Env = gymnasium.Env[Any, Any]
 
 
 class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """The outermost wrapper of an environment; it notes what it takes to play the episode under way again."""
+    """The outermost wrapper of an environment; it notes what it takes to play the episode under way again.
 
-    def __init__(self, env: Env) -> None:
+    One that is not `restorable` keeps no actions.
+    """
+
+    def __init__(self, env: Env, restorable: bool = True) -> None:
         super().__init__(env)
+        self._longest = LONGEST_EPISODE if restorable else 0
         self.record: dict[str, Any] = {}  # what `come_back` goes by; set before it is called
         self.comes_back = True
         self._seed: int | None = None
         self._before: dict[str, Any] = {}
         self._actions: list[Any] = []
         self._steps = 0
+        self._begun = (-1, -1)  # steps taken when the episode before began, and when this one did
         self._episode = -1
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -38,6 +44,7 @@ class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
             self._before = self._generator() or {}
         else:
             self._seed, self._before = seed, {}
+        self._begun = self._begun[1], max(0, self._begun[1] + self._steps)
         self._actions, self._steps = [], 0
         self._episode += 1
         return self.env.reset(seed=seed, options=options)
@@ -45,7 +52,7 @@ class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
         """Take an action."""
         self._steps += 1
-        if self._steps <= LONGEST_EPISODE:
+        if self._steps <= self._longest:
             # A view into a buffer of the caller keeps its value only as a copy.
             self._actions.append(action.copy() if isinstance(action, np.ndarray) else action)
         observation, reward, terminated, truncated, info = self.env.step(action)
@@ -57,15 +64,19 @@ class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
         """Return what `come_back` needs, in plain types and arrays.
 
         Keys: `seed` of the first reset; `before`, the generator before the episode's reset, empty where that was the
-        first one; `actions` [steps, *] or None where there are too many; `generator` now; `episode`, its number.
+        first one; `actions` [steps, *] or None where there are too many; `generator` now; `episode`, its number;
+        `steps` taken in it; `begun`, steps taken before it; `previous`, the same of the episode before (-1: none).
         """
-        kept = self._steps <= LONGEST_EPISODE
+        kept = self._steps <= self._longest
         return {
             "seed": self._seed,
             "before": self._before,
             "actions": np.array(self._actions) if kept else None,
             "generator": self._generator() or {},
             "episode": self._episode,
+            "steps": self._steps,
+            "begun": self._begun[1],
+            "previous": self._begun[0],
         }
 
     def come_back(self) -> tuple[Any, bool]:
@@ -75,7 +86,7 @@ class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
         """
         record = self.record
         self._seed, self._episode = record["seed"], record["episode"] - 1
-        self._number_films(record["episode"])
+        self._place(record.get("begun", 0), record.get("previous", -1))
         if record["actions"] is None or not record["generator"]:
             return None, False
         try:
@@ -95,7 +106,8 @@ class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
             return None
         if self.record["generator"]:
             self.unwrapped.np_random.bit_generator.state = self.record["generator"]
-        self._number_films(self.record["episode"] + 1)
+        begun = self.record.get("begun", 0)
+        self._place(begun + self.record.get("steps", 0), begun)
         self._episode = self.record["episode"]
         return self.reset()[0]
 
@@ -104,12 +116,13 @@ class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
         generator = getattr(getattr(self.unwrapped, "np_random", None), "bit_generator", None)
         return None if generator is None else generator.state
 
-    def _number_films(self, episode: int) -> None:
-        """Let the film of the next episode have its number, so that films of episodes before it stay."""
+    def _place(self, begun: int, previous: int) -> None:
+        """Let the next episode begin after so many steps of this environment, its video included."""
+        self._begun, self._steps = (-1, previous), begun - previous
         env: Any = self.env
         while isinstance(env, gymnasium.Wrapper):
-            if isinstance(env, RecordVideo):
-                env.recording, env.recorded_frames, env.episode_id = False, [], episode - 1
+            if isinstance(env, VideoRecorder):
+                env.place(begun, previous)
             env = env.env
 
 

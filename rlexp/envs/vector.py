@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -14,6 +13,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from rlexp.config import EnvConfig
 from rlexp.envs.make import maker
 from rlexp.envs.spaces import Array, Packer, action_spec
+from rlexp.envs.video import VideoSettings
 from rlexp.types import SpaceSpec
 
 
@@ -97,7 +97,7 @@ class VectorEnvironment:
         return [i for i, same in enumerate(equal) if not same]
 
     def close(self) -> None:
-        """Close all environments; a film under way is written to its file."""
+        """Close all environments; a video under way is written to its end."""
         self._envs.close()
 
 
@@ -122,17 +122,18 @@ def to_arrays(value: Any) -> Any:
 
 
 def make_environments(
-    config: EnvConfig, num_envs: int, video_folder: Path | None = None, video_name: str = "train"
+    config: EnvConfig, num_envs: int, video: VideoSettings | None = None, restorable: bool = True
 ) -> VectorEnvironment:
-    """Build `num_envs` environments, the first of which is filmed into `video_folder` if one is given.
+    """Build `num_envs` environments, episodes of the first of which are recorded if `video` says which.
 
-    Those that reset on the next step are not filmed: they are stepped all at once (see `rlexp.envs.next_step`).
+    Those that reset on the next step are not recorded: they are stepped all at once (see `rlexp.envs.next_step`).
+    Those that need not be `restorable` have no `state`, and need no memory for it.
     """
     if config.resets_on_next_step:
         from rlexp.envs import next_step
 
         return (next_step.pooled if config.backend == "envpool" else next_step.native)(config, num_envs)
-    makers = [maker(config, video_folder if i == 0 else None, video_name) for i in range(num_envs)]
+    makers = [maker(config, video if i == 0 else None, restorable) for i in range(num_envs)]
     if config.vectorization == "async":
         return VectorEnvironment(
             AsyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP, copy=False, context="fork")
