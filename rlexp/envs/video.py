@@ -185,11 +185,8 @@ class VideoRecorder(gymnasium.Wrapper[Any, Any, Any, Any]):
 
         The video under way, of an episode that was not to be, is removed.
         """
-        if self._encoder is not None:
-            encoder, self._encoder = self._encoder, None
-            with writing(self._path):
-                encoder.close()
-                self._path.unlink()
+        self._steps = 0
+        self._finish(cut=True)
         self._begun, self._taken = previous, begun
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -263,7 +260,7 @@ class VideoRecorder(gymnasium.Wrapper[Any, Any, Any, Any]):
                 self._encoder.write(frame)
 
     def _finish(self, cut: bool) -> None:
-        """End the video under way, if there is one.
+        """End the video under way, if there is one; one of an episode without a step is removed.
 
         Raises:
             Fault: the file cannot be written.
@@ -275,6 +272,9 @@ class VideoRecorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         total = round(self._return) if math.isfinite(self._return) else self._return
         with writing(self._path):
             encoder.close()
+            if self._steps == 0:
+                self._path.unlink()
+                return
             path = _kept(self._path, f"{self._path.stem}-return-{total}{'-cut' if cut else ''}")
         if self._frames.plain:
             driver = os.environ.get("SDL_VIDEODRIVER")
