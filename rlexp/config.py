@@ -167,6 +167,16 @@ class LogConfig:
 
 
 @dataclass
+class VideoConfig:
+    """Which episodes capture_video=true records."""
+
+    every: int | None = setting(
+        None, "Environment steps between videos of training; null: about ten over the run; 0: none.", ge=0
+    )
+    max_steps: int = setting(5_000, "Steps of an episode after which its video is cut.", ge=1)
+
+
+@dataclass
 class SweepConfig:
     """What a sweep does in a directory that it has been in before."""
 
@@ -180,7 +190,7 @@ class Config:
     seed: int = setting(42, "Seed of weights, sampling and environments.", ge=0, lt=EVAL_SEED_START)
     total_timesteps: int = setting(100_000, "Environment steps over all ranks.", ge=1)
     torch_deterministic: bool = setting(True, "Only deterministic torch operations.")
-    capture_video: bool = setting(False, "Film environment 0 in training and the final test episode.")
+    capture_video: bool = setting(False, "Record videos of environment 0 in training and of the final test episode.")
     compile: bool | str = setting(
         "auto",
         "Compile the train step: slower to start, then thrice as fast; auto: from 20,000 optimizer steps on.",
@@ -193,6 +203,7 @@ class Config:
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    video: VideoConfig = field(default_factory=VideoConfig)
     resume: str | None = setting(None, "Run directory or checkpoint to go on from; auto: hydra.run.dir, if it has one.")
     sweep: SweepConfig = field(default_factory=SweepConfig)
 

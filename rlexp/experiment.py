@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from rlexp.display import Display
-from rlexp.evaluate import evaluate
+from rlexp.evaluator import evaluate_watched
 from rlexp.faults import writing
 from rlexp.logger import Recorder
 from rlexp.summary import Summary
@@ -70,16 +70,9 @@ def _results(rank: Rank, recorder: Recorder, policy: ActorCritic) -> dict[str, o
     config = rank.config
     if config.eval.episodes == 0:
         return {}
+    folder = rank.run_dir / "videos" / "test" if config.capture_video else None
+    result = evaluate_watched(rank, recorder, policy, "final", folder, rank.beat)
+    recorder.test(result)
     if recorder.display is not None:
         recorder.display.close()
-    folder = rank.run_dir / "videos" / "test" if config.capture_video else None
-    updates, result = recorder.evaluation or (0, None)
-    known = result is not None and updates == recorder.updates and folder is None
-    if not known:
-        with rank.watch():
-            result = evaluate(config, policy, config.eval.episodes, seed=config.seed, video_folder=folder)
-    assert result is not None
-    if not known:
-        recorder.test(result)
-    log.info("evaluation over %d episodes: mean return %.2f", config.eval.episodes, result.mean_return)
     return {"objective": result.mean_return, "eval": result.as_dict()}

@@ -35,7 +35,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = " ".join(str(error.strerror or error).split())  # of a film: all that ffmpeg said
+        reason = " ".join(str(error.strerror or error).split())  # of a video: all that ffmpeg said
         raise Fault(f"cannot write {path}: {reason[-MOST_OF_A_REASON:]}") from error
 
 

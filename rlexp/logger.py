@@ -119,7 +119,8 @@ class Recorder:
         self._last = time.perf_counter()
         self._begin: float = self._last - start["seconds"]
         self._saved = self.env_steps if self.updates else None
-        self.evaluation: tuple[int, EvalResult] | None = None  # the last one, and after how many updates
+        self.evaluation: tuple[int, EvalResult] | None = None  # the last one in training, and after how many updates
+        self._final: float | None = None  # mean return of the evaluation after training
         if run_dir is None:
             return
         self._open(run_dir, start.get("evaluated"))
@@ -134,13 +135,13 @@ class Recorder:
         from rlexp.tensorboard import TensorBoard
 
         config = self._config
-        over = self.updates >= config.updates or config.eval.enough(known)  # then it is evaluated once more
-        evaluated = known is not None and not over
+        evaluated = known is not None
         with writing(run_dir / "metrics.csv"):
             if self.updates:
                 cut_metrics(run_dir / "metrics.csv", self.updates)
             else:
                 set_aside(run_dir / "checkpoints")
+                set_aside(run_dir / "videos")
             self._file = (run_dir / "metrics.csv").open("a" if self.updates else "w", newline="")
             self._rows = csv.writer(self._file)
             if not self.updates:
@@ -282,19 +283,23 @@ class Recorder:
         return self.evaluation[1].mean_return if self.evaluation and self.evaluation[0] == self.updates else None
 
     def test(self, result: EvalResult) -> None:
-        """Record an evaluation of the weights after the last update, once, and its film."""
-        again = self._evaluated() is not None
-        self.evaluation = self.updates, result
+        """Record an evaluation of the weights after the last update, and its video.
+
+        Those of the stream `selection` decide which weights are the best; they come before the final one.
+        """
+        if result.stream == "selection":
+            self.evaluation = self.updates, result
+        else:
+            self._final = result.mean_return
         if self._run_dir is None:
             return
-        if not again:
-            with writing(self._run_dir / "evaluations.csv"):
-                self._write_evaluation(result)
+        with writing(self._run_dir / "evaluations.csv"):
+            self._write_evaluation(result)
         with writing(self._run_dir / EVENTS):
-            if not again:
-                self._board.scalars(self.env_steps, {"Test/cumulative_reward": result.mean_return})
+            self._board.scalars(self.env_steps, {"Test/cumulative_reward": result.mean_return})
             if result.video is not None:
-                self._board.video(self.env_steps, result.video)
+                with self.display.doing("video for TensorBoard") if self.display else contextlib.nullcontext():
+                    self._board.video(self.env_steps, result.video)
 
     def _write_evaluation(self, result: EvalResult) -> None:
         """Write a row of evaluations.csv, at once and for good: a checkpoint counts on it."""
@@ -306,8 +311,7 @@ class Recorder:
 
     def _outcome(self) -> dict[str, float]:
         """Return what TensorBoard's hparams tab compares runs by: the numbers that there are."""
-        final = self._evaluated()
-        final = self.mean_return() if final is None else final
+        final = self.mean_return() if self._final is None else self._final
         best = self._best if math.isnan(final) else max(self._best, final)
         speed = self.env_steps / self.seconds if self.seconds > 0 else math.nan
         values = dict(zip(OUTCOME, (final, best, speed), strict=True))

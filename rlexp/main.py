@@ -213,7 +213,7 @@ def _begin_log(config: Config, run_dir: Path) -> None:
 
 def _announce(config: Config, spec: SpaceSpec, origin: Origin | None) -> None:
     """Say in a few lines what is about to run, and what its observations are taken for."""
-    from rlexp.envs import film_note
+    from rlexp.envs import video_note
 
     steps = config.updates * config.steps_per_update
     begun = f", going on after {origin.env_steps:,}" if origin else ""
@@ -223,7 +223,7 @@ def _announce(config: Config, spec: SpaceSpec, origin: Origin | None) -> None:
         flush=True,
     )
     print(f"observation: {spec.observation.description}", flush=True)
-    for note in (spec.observation.note, film_note(config)):
+    for note in (spec.observation.note, video_note(config)):
         if note is not None:
             print(note, flush=True)
 

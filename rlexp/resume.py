@@ -29,7 +29,7 @@ from rlexp.summary import Summary, versions
 from rlexp.trust import check_ranks, check_sizes, stored_config
 
 FREE = (
-    "total_timesteps", "capture_video", "resume", "sweep.", "checkpoint.", "eval.", "fabric.timeout_seconds",
+    "total_timesteps", "capture_video", "resume", "sweep.", "checkpoint.", "eval.", "video.", "fabric.timeout_seconds",
     "fabric.threads_per_rank",
 )  # fmt: skip
 """Keys that may differ on resume; one that ends in a point stands for all below it."""

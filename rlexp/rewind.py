@@ -17,7 +17,7 @@ OUTCOME = ("hparam/final_return", "hparam/best_return", "hparam/steps_per_second
 
 
 def set_aside(folder: Path) -> None:
-    """Give the checkpoints of an earlier run another folder, so that nothing goes on from them by mistake."""
+    """Give the checkpoints or videos of an earlier run another folder, so that they are not taken for this one's."""
     if folder.is_dir() and any(folder.iterdir()):
         folder.rename(free_name(folder))
 
@@ -44,7 +44,7 @@ def cut_metrics(path: Path, updates: int) -> None:
 
 
 def cut_evaluations(path: Path, env_steps: int, evaluated: bool) -> bool:
-    """Cut evaluations.csv back to what was evaluated before `env_steps`; `evaluated`: at that step, too.
+    """Cut evaluations.csv back to what was evaluated before `env_steps`; `evaluated`: and to the first at that step.
 
     Returns:
         Whether the file is there, with its first line.
@@ -53,8 +53,10 @@ def cut_evaluations(path: Path, env_steps: int, evaluated: bool) -> bool:
     kept = lines[:1]
     for line in lines[1:]:
         step, _, rest = line.partition(b",")
-        if not (step.isdigit() and rest.endswith(b"\n")) or int(step) >= env_steps + int(evaluated):
+        here = step.isdigit() and int(step) == env_steps
+        if not (step.isdigit() and rest.endswith(b"\n")) or int(step) > env_steps or (here and not evaluated):
             break
+        evaluated = evaluated and not here
         kept.append(line)
     if not kept or not kept[0].endswith(b"\n"):
         return False
@@ -66,7 +68,8 @@ def cut_evaluations(path: Path, env_steps: int, evaluated: bool) -> bool:
 def cut_events(folder: Path, env_steps: int, evaluated: bool = False) -> None:
     """Cut TensorBoard's event files off after the last event up to `env_steps`; 0: remove them.
 
-    The evaluation at the very end goes too; one during training that came at `env_steps` stays, if there was one.
+    The evaluation after training goes too. One during training that came at `env_steps` stays, if there was one
+    (`evaluated`): it is the first at that step.
     """
     for path in sorted(folder.glob(f"{EVENTS}.*{EVENTS_END}")):
         content = path.read_bytes()
@@ -95,9 +98,10 @@ def _end_of_events(content: bytes, env_steps: int, evaluated: bool) -> int:
             event = Event.FromString(content[start + 12 : start + 12 + length])
         except DecodeError:
             break
-        last = event.step == env_steps and not evaluated
         tags = [value.tag for value in event.summary.value]
-        if event.step > env_steps or (last and any(tag.startswith("Test/") for tag in tags)) or OUTCOME[-1] in tags:
+        test = event.step == env_steps and any(tag.startswith("Test/") for tag in tags)
+        if event.step > env_steps or (test and not evaluated) or OUTCOME[-1] in tags:
             break
+        evaluated = evaluated and not test
         start += length + 16
     return start

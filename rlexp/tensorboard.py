@@ -1,8 +1,9 @@
-"""TensorBoard: scalars of an update as one event, hyperparameters, and the test film as an animated image."""
+"""TensorBoard: scalars of an update as one event, hyperparameters, and the test video as an animated image."""
 
 from __future__ import annotations
 
 import io
+import logging
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 IDENTIFYING = ("seed", "total_timesteps", "env.id", "env.num_envs")
 PLACES = ("resume",)
+log = logging.getLogger(__name__)
+
 MAX_FRAMES = 150
 MAX_SIDE = 300
 """Bounds of the animated image: frames are left out and scaled down to stay within them."""
@@ -50,8 +53,12 @@ class TensorBoard:
         self._file.add_summary(summary, step)
 
     def video(self, step: int, path: Path) -> None:
-        """Write an mp4 file as an animated image."""
-        encoded, height, width = animated(path)
+        """Write an mp4 file as an animated image; one that cannot be read is left out, and the log says so."""
+        try:
+            encoded, height, width = animated(path)
+        except (OSError, IndexError, KeyError, ValueError) as error:
+            log.warning("%s cannot be read for TensorBoard: %s", path, " ".join(str(error).split())[:300])
+            return
         image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=encoded)
         self._file.add_summary(Summary(value=[Summary.Value(tag="Test/video", image=image)]), step)
 

@@ -209,8 +209,8 @@ def events(run_dir: Path) -> list[tuple[int, dict[str, float]]]:
     return found
 
 
-def film(path: Path) -> list:
-    """Return the frames of a film, [height, width, 3] each."""
+def video(path: Path) -> list:
+    """Return the frames of a video, [height, width, 3] each."""
     from moviepy import VideoFileClip
 
     with VideoFileClip(str(path), audio=False) as clip:
@@ -229,15 +229,15 @@ def sealed(path: Path, content: object) -> None:
     path.write_bytes(body + (64).to_bytes(2, "little") + hashlib.sha256(body).hexdigest().encode())
 
 
-def filmed_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a run in RUN, filmed, normalised and with checkpoints, and its output in the file stdout."""
+def recorded_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a run in RUN, with videos, normalised and with checkpoints, and its output in the file stdout."""
 
     def make(folder: Path) -> None:
         extras = ("capture_video=true", "checkpoint.every=128", "hydra.run.dir=RUN")
         done = train(*TINY, "env.normalize_observations=true", "env.normalize_rewards=true", *extras, cwd=folder)
         (folder / "stdout").write_text(done.stdout)
 
-    return once(tmp_path_factory, "filmed", make)
+    return once(tmp_path_factory, "recorded", make)
 
 
 def once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:

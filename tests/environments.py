@@ -1,5 +1,7 @@
 """Small environments with known answers. `env.id=tests.environments:Counting-v0` finds them from any process."""
 
+import random
+
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Sequence, Text, Tuple
@@ -241,10 +243,71 @@ class Needy(gymnasium.Env):
         import a_module_that_is_nowhere  # noqa: F401
 
 
+class Drawing(gymnasium.Env):
+    """Draws in many ways: the left half of step k's picture has brightness 100 + k of 255, the right half none.
+
+    Args:
+        what: how: rgb, grey, grey1, rgba, unit (floats in [0, 1]), floats, bool, int64, uint16, channels_first, list,
+            none (every third frame), always_none, raises (in step 5), changes (its size), black, odd, tiny, text, flat.
+        length: steps of an episode.
+        draws: draw from the global random generators in every step.
+    """
+
+    observation_space = Box(-1, 1, (2,), np.float32)
+    action_space = Discrete(2)
+    metadata = {"render_modes": ["rgb_array", "rgb_array_list"], "render_fps": 20}  # noqa: RUF012
+
+    def __init__(self, what="rgb", length=12, draws=False, render_mode=None):
+        self.render_mode, self._what, self._length, self._draws, self._step = render_mode, what, length, draws, 0
+
+    def _observation(self):
+        if not self._draws:
+            return self.np_random.uniform(-1, 1, 2).astype(np.float32)
+        import torch
+
+        return np.array([random.uniform(-1, 1), np.random.uniform(-1, 1) * torch.rand(()).item()], np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self._step = 0
+        return self._observation(), {}
+
+    def step(self, action):
+        self._step += 1
+        return self._observation(), 1.25, self._step == self._length, False, {}
+
+    def render(self):
+        what, size = self._what, {"odd": (63, 65), "tiny": (9, 10)}.get(self._what, (64, 96))
+        if what == "changes" and self._step % 3 == 2:
+            size = (32, 48)
+        if what == "raises" and self._step == 5:
+            raise RuntimeError("the window\nis closed")
+        if what == "always_none" or (what == "none" and self._step % 3 == 2):
+            return None
+        grey = np.zeros(size, np.uint8)
+        grey[:, : size[1] // 2] = 0 if what == "black" else 100 + self._step
+        picture = np.repeat(grey[..., None], 3, 2)
+        shown = {
+            "grey": grey,
+            "grey1": grey[..., None],
+            "rgba": np.concatenate([picture, np.full((*size, 1), 255, np.uint8)], 2),
+            "unit": picture / 255,
+            "floats": picture.astype(np.float32),
+            "bool": picture > 0,
+            "int64": picture.astype(np.int64),
+            "uint16": picture.astype(np.uint16) * 257,
+            "channels_first": picture.transpose(2, 0, 1),
+            "list": [picture, picture],
+            "text": "a picture",
+            "flat": grey.ravel(),
+        }
+        return shown.get(what, picture)
+
+
 def _register():
     for kind, limit in (
         (Counting, None), (Constant, 10), (Picture, None), (Mixed, None), (Reaching, None), (Silent, None),
-        (Broken, None), (Needy, None), (Poisoned, 10), (Buffered, 3),
+        (Broken, None), (Needy, None), (Poisoned, 10), (Buffered, 3), (Drawing, None),
     ):  # fmt: skip
         name = f"{kind.__name__}-v0"
         if name not in gymnasium.registry:

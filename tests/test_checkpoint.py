@@ -14,7 +14,7 @@ import torch
 from rlexp.checkpoint import FORMAT, checkpoint_due, load, save, sealed
 from rlexp.evaluate import load_policy
 from rlexp.settings import ConfigError
-from tests.commands import filmed_run
+from tests.commands import recorded_run
 from tests.test_config import compose_config
 
 
@@ -175,7 +175,7 @@ def with_a_list_as_config(state):
     ],
 )
 def test_a_checkpoint_whose_parts_do_not_fit_is_refused_in_one_line(change, tmp_path, tmp_path_factory):
-    state = torch.load(filmed_run(tmp_path_factory) / "RUN" / "checkpoints" / "last.ckpt", weights_only=True)
+    state = torch.load(recorded_run(tmp_path_factory) / "RUN" / "checkpoints" / "last.ckpt", weights_only=True)
     change(state)
     write(tmp_path / "changed.ckpt", state)
     with pytest.raises(ConfigError) as caught:

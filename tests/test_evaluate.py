@@ -8,14 +8,14 @@ import pytest
 from rlexp.evaluate import evaluation_seeds, main, parse
 from rlexp.rules import EVAL_SEED_START
 from rlexp.settings import ConfigError
-from tests.commands import command, error_line, evaluate, film, filmed_run, summary
+from tests.commands import command, error_line, evaluate, recorded_run, summary, video
 
 
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory):
     """A copy of the filmed run, to which evaluations add files."""
     copy = tmp_path_factory.mktemp("evaluated") / "RUN"
-    shutil.copytree(filmed_run(tmp_path_factory) / "RUN", copy)
+    shutil.copytree(recorded_run(tmp_path_factory) / "RUN", copy)
     return copy
 
 
@@ -73,7 +73,7 @@ def test_the_first_episode_is_filmed_and_the_film_of_the_run_stays(run_dir, last
     (before,) = (run_dir / "videos" / "test").glob("*.mp4")
     content = before.read_bytes()
     printed = played(f"checkpoint={last}", "episodes=2", "seed=5", "capture_video=true")
-    frames = film(printed["video"])
+    frames = video(printed["video"])
     assert abs(len(frames) - printed["returns"][0]) <= 2
     assert frames[0].max() > 100
     assert before.read_bytes() == content

@@ -20,7 +20,7 @@ from rlexp.checkpoint import load
 from rlexp.evaluate import load_policy, main, parse
 from rlexp.resume import resumed
 from rlexp.settings import ConfigError
-from tests.commands import filmed_run, sealed
+from tests.commands import recorded_run, sealed
 from tests.launch.forked import done
 from tests.test_config import compose_config
 
@@ -28,7 +28,7 @@ from tests.test_config import compose_config
 @pytest.fixture(scope="module")
 def good(tmp_path_factory) -> bytes:
     """A whole checkpoint."""
-    return (filmed_run(tmp_path_factory) / "RUN" / "checkpoints" / "last.ckpt").read_bytes()
+    return (recorded_run(tmp_path_factory) / "RUN" / "checkpoints" / "last.ckpt").read_bytes()
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from rlexp.config import conf_dir
 from rlexp.rewind import OUTCOME
-from tests.commands import TINY, command, film, filmed_run, metrics, only, summary
+from tests.commands import TINY, command, metrics, only, recorded_run, summary, video
 
 COLUMNS = [
     "env_steps",
@@ -52,7 +52,7 @@ def only_one(values):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return filmed_run(tmp_path_factory)
+    return recorded_run(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +219,7 @@ def test_tensorboard_shows_the_test_film_as_an_animated_image(run_dir, board):
 
 
 def test_the_greedy_test_episode_is_filmed_from_its_first_to_its_last_step(run_dir):
-    frames = film(only(run_dir / "videos" / "test", "*.mp4"))
+    frames = video(only(run_dir / "videos" / "test", "*.mp4"))
     assert abs(len(frames) - summary(run_dir)["eval"]["returns"][0]) <= 2
     assert all(frame.max() > 100 for frame in frames)
     assert (frames[0] != frames[-1]).any()
@@ -229,7 +229,7 @@ def test_training_episodes_are_filmed_and_the_one_under_way_at_the_end_is_closed
     films = sorted((run_dir / "videos" / "train").glob("*.mp4"))
     assert {"train-episode-0.mp4", "train-episode-1.mp4"} <= {path.name for path in films}
     for path in films:
-        frames = film(path)
+        frames = video(path)
         assert frames
         assert all(frame.max() > 100 for frame in frames)
 

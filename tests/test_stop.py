@@ -14,11 +14,11 @@ from tests.commands import (
     TINY,
     command,
     environment,
-    film,
     metrics,
     only,
     processes_with,
     summary,
+    video,
     wait_for,
     with_broken_environments,
 )
@@ -65,7 +65,7 @@ def test_an_exception_in_an_environment_fails_the_run_and_closes_its_film(tmp_pa
     assert values["wall_seconds"] > 0
     log = (run_dir / "main.log").read_text()
     assert 'raise RuntimeError("the rod' in log
-    frames = film(only(run_dir / "videos" / "train"))
+    frames = video(only(run_dir / "videos" / "train"))
     assert 45 <= len(frames) <= 55  # half of the 100 steps were of environment 0
     assert all(frame.max() > 100 for frame in frames)
 
@@ -93,7 +93,7 @@ def test_a_signal_interrupts_the_run_leaves_no_process_and_closes_its_film(signu
     assert values["env_steps"] == 64 * values["updates"] == int(metrics(run_dir)[-1]["env_steps"]) >= 128
     assert (run_dir / "checkpoints" / "last.ckpt").exists()
     assert not list(run_dir.rglob("*.tmp"))
-    frames = film(only(run_dir / "videos" / "train"))
+    frames = video(only(run_dir / "videos" / "train"))
     assert len(frames) >= 64
     assert all(frame.max() > 100 for frame in frames)
 

@@ -6,6 +6,7 @@ import contextlib
 import tempfile
 import traceback
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import gymnasium
@@ -13,15 +14,16 @@ import numpy as np
 
 from rlexp.config import Config
 from rlexp.envs.guard import described
+from rlexp.envs.headless import check_drawing, prepare_drawing
 from rlexp.envs.make import make_environment
 from rlexp.envs.next_step import check_next_step
-from rlexp.envs.randomness import kept_globals
 from rlexp.envs.reading import reading_of
 from rlexp.envs.spaces import space_spec
 from rlexp.envs.tensors import TIME_LIMITS
 from rlexp.envs.text import text_note
 from rlexp.envs.trial import check_trial, close
 from rlexp.envs.unknown import outdated, pip_install, unregistered
+from rlexp.generators import kept_generators
 from rlexp.settings import ConfigError
 from rlexp.types import SpaceSpec
 
@@ -37,12 +39,19 @@ EXTRAS = {
 
 
 def check_environment(config: Config) -> SpaceSpec:
-    """Build the environment once and return its spaces.
+    """Build the environment once and return its spaces; with capture_video=true let it draw one frame.
+
+    The global random generators are left as they were.
 
     Raises:
         ConfigError: the id is unknown (with the nearest names), a package is missing (with the pip command), the
-            environment does not build, a space is not supported, or the backend does not have it.
+            environment does not build, a space is not supported, the backend does not have it, or it draws nothing.
     """
+    with kept_generators():
+        return _checked(config)
+
+
+def _checked(config: Config) -> SpaceSpec:
     env_id = config.env.id
     if config.env.backend == "torch" and env_id not in TIME_LIMITS:
         raise ConfigError(
@@ -53,7 +62,8 @@ def check_environment(config: Config) -> SpaceSpec:
     if old is not None:
         raise ConfigError(old)
     try:
-        with warnings.catch_warnings(), kept_globals():
+        drawing = prepare_drawing() if config.capture_video else contextlib.nullcontext()
+        with warnings.catch_warnings(), drawing:
             warnings.simplefilter("ignore")  # of an old version, say: what matters of it is in the error
             env = make_environment(config.env, checked=True)
     except ConfigError:
@@ -69,7 +79,8 @@ def check_environment(config: Config) -> SpaceSpec:
         raise ConfigError(f"env.id={env_id} does not build: {described(error)}{_kept(error)}") from error
     try:
         spec = space_spec(env.observation_space, env.action_space, reading_of(config.env), text_note(env))
-        if config.capture_video and "rgb_array" not in env.metadata.get("render_modes", []):
+        modes = env.metadata.get("render_modes") or []
+        if config.capture_video and not {"rgb_array", "rgb_array_list"} & set(modes):
             raise ConfigError(f"capture_video=true, but {env_id} has no render mode rgb_array")
         if config.env.check:
             _try(env, config)
@@ -78,6 +89,9 @@ def check_environment(config: Config) -> SpaceSpec:
     finally:
         with contextlib.suppress(Exception):
             env.close()
+    if config.capture_video:
+        ordinary = replace(config.env, backend="gymnasium", vectorization="sync")
+        check_drawing(env_id, lambda: make_environment(ordinary, drawing=True), config.fabric.timeout_seconds)
     _check_bounds(config, spec)
     if config.env.resets_on_next_step:
         with warnings.catch_warnings():
@@ -86,13 +100,13 @@ def check_environment(config: Config) -> SpaceSpec:
     return spec
 
 
-def film_note(config: Config) -> str | None:
-    """Return what to tell a person whose training cannot be filmed; None where it can or need not."""
+def video_note(config: Config) -> str | None:
+    """Return what to tell a person whose training cannot be recorded; None where it can or need not."""
     backend = config.env.backend
     if not config.capture_video or (backend == "gymnasium" and config.env.vectorization != "vector"):
         return None
     chosen = "env.vectorization=vector" if backend == "gymnasium" else f"env.backend={backend}"
-    return f"capture_video=true films the test episode only: {chosen} steps all environments at once"
+    return f"capture_video=true records the test episode only: {chosen} steps all environments at once"
 
 
 def _try(env: gymnasium.Env[Any, Any], config: Config) -> None:
@@ -102,7 +116,7 @@ def _try(env: gymnasium.Env[Any, Any], config: Config) -> None:
         ConfigError: it is wrong; where it raised, its traceback is in a file that the message names.
     """
     try:
-        with warnings.catch_warnings(), kept_globals():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of gymnasium's own checker
             check_trial(env, config.fabric.timeout_seconds)
             close(env, config.fabric.timeout_seconds)

@@ -37,20 +37,6 @@ def _numpys() -> Any:
     return np.random.mtrand._rand
 
 
-@contextlib.contextmanager
-def kept_globals() -> Iterator[None]:
-    """Put the global generators of Python, numpy and torch back afterwards into the states that they have now."""
-    python, numpy = random.getstate(), np.random.get_state(legacy=False)
-    torch = sys.modules["torch"].get_rng_state() if "torch" in sys.modules else None
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
-        if torch is not None:
-            sys.modules["torch"].set_rng_state(torch)
-
-
 class OwnGlobals:
     """The states of the global generators that belong to one environment, in place while it runs.
 

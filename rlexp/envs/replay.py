@@ -11,10 +11,10 @@ from typing import Any, SupportsFloat
 
 import gymnasium
 import numpy as np
-from gymnasium.wrappers import RecordVideo
 
 from rlexp.envs.randomness import OwnGenerators, OwnGlobals, plain, same
 from rlexp.envs.simulators import has_simulator, load_simulator_state, simulator_state
+from rlexp.envs.video import VideoRecorder
 
 LONGEST_EPISODE = 100_000
 """Steps after which the actions of an episode are no longer kept: it cannot come back."""
@@ -30,10 +30,12 @@ class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
     Args:
         env: the environment.
         own: its states of the global random generators.
+        restorable: whether its episodes must come back; else no actions are kept.
     """
 
-    def __init__(self, env: Env, own: OwnGlobals) -> None:
+    def __init__(self, env: Env, own: OwnGlobals, restorable: bool = True) -> None:
         super().__init__(env)
+        self._longest = LONGEST_EPISODE if restorable else 0
         self.record: dict[str, Any] = {}  # what `come_back` goes by; set before it is called
         self.comes_back = True
         self._globals, self._generators = own, OwnGenerators(env)
@@ -43,22 +45,24 @@ class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._before: dict[str, Any] = {}
         self._actions: list[Any] = []
         self._steps = 0
+        self._begun = (-1, -1)  # steps taken when the episode before began, and when this one did
         self._episode = -1
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin an episode."""
         first = self._seed is None and seed is not None
-        if seed is None:
+        if seed is None and self._longest:
             self._before = {
                 "own": self._generators.snapshot(),
                 "globals": self._globals.state(),
                 "simulator": simulator_state(self._base) if self._simulated else {},
             }
-        else:
+        elif seed is not None:
             self._seed, self._before = seed, {}
             self._globals.seed(seed)
             if first:
                 self._generators.seed_unseeded(seed)
+        self._begun = self._begun[1], max(0, self._begun[1] + self._steps)
         self._actions, self._steps = [], 0
         self._episode += 1
         if self._globals.resets:
@@ -66,7 +70,7 @@ class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
                 result = self.env.reset(seed=seed, options=options)
         else:
             result = self.env.reset(seed=seed, options=options)
-        if self._episode < SEARCHED:
+        if self._episode < SEARCHED and self._longest:
             self._generators.find()
         if self._seed is not None:
             self._generators.settle(self._seed, self._episode)
@@ -75,7 +79,7 @@ class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
         """Take an action."""
         self._steps += 1
-        if self._steps <= LONGEST_EPISODE:
+        if self._steps <= self._longest:
             # A view into a buffer of the caller keeps its value only as a copy.
             self._actions.append(action.copy() if isinstance(action, np.ndarray) else action)
         if self._globals.active:
@@ -92,16 +96,20 @@ class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
 
         Keys: `seed` of the first reset; `before`, all states before the episode's reset, empty where that was the first
         one; `actions` [steps, *] or None where there are too many; `now`, the states of generators; `episode`, its
-        number.
+        number; `steps` taken in it; `begun`, steps taken before it; `previous`, the same of the episode before (-1:
+        none).
         """
         self._generators.find()
-        kept = self._steps <= LONGEST_EPISODE
+        kept = self._steps <= self._longest
         return {
             "seed": self._seed,
             "before": self._before and self._before | {"own": plain(self._before["own"])},
             "actions": np.array(self._actions) if kept else None,
             "now": self._states(),
             "episode": self._episode,
+            "steps": self._steps,
+            "begun": self._begun[1],
+            "previous": self._begun[0],
         }
 
     def come_back(self) -> tuple[Any, bool]:
@@ -110,8 +118,8 @@ class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
         An environment that raises on the way, or whose actions were not kept, returns (None, False).
         """
         record = self.record
-        self._number_films(record["episode"])
         self._seed, self._episode = None, record["episode"] - 1
+        self._place(record["begun"], record["previous"])
         if record["actions"] is None or record["seed"] is None:
             return None, False
         try:
@@ -134,7 +142,7 @@ class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
         if self.record["seed"] is not None:
             self._derive(self.record["seed"])
         self._load(self.record["now"])
-        self._number_films(self.record["episode"] + 1)
+        self._place(self.record["begun"] + self.record["steps"], self.record["begun"])
         self._episode = self.record["episode"]
         return self.reset()[0]
 
@@ -156,10 +164,11 @@ class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._generators.write(states["own"])
         self._globals.load(states["globals"])
 
-    def _number_films(self, episode: int) -> None:
-        """Let the film of the next episode have its number, so that films of episodes before it stay."""
+    def _place(self, begun: int, previous: int) -> None:
+        """Let the next episode begin after so many steps of this environment, its video included."""
+        self._begun, self._steps = (-1, previous), begun - previous
         env: Any = self.env
         while isinstance(env, gymnasium.Wrapper):
-            if isinstance(env, RecordVideo):
-                env.recording, env.recorded_frames, env.episode_id = False, [], episode - 1
+            if isinstance(env, VideoRecorder):
+                env.place(begun, previous)
             env = env.env

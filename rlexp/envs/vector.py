@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -16,6 +15,7 @@ from rlexp.envs.actions import action_spec
 from rlexp.envs.make import maker
 from rlexp.envs.reading import Reading, reading_of
 from rlexp.envs.spaces import DEFAULT, Array, Packer
+from rlexp.envs.video import VideoSettings
 from rlexp.envs.workers import Workers
 from rlexp.types import SpaceSpec
 
@@ -124,7 +124,7 @@ class VectorEnvironment:
         return [i for i, same in enumerate(equal) if not same]
 
     def close(self) -> None:
-        """Close all environments; a film under way is written to its file."""
+        """Close all environments; a video under way is written to its end."""
         self._envs.close()
 
 
@@ -151,23 +151,23 @@ def to_arrays(value: Any) -> Any:
 def make_environments(
     config: EnvConfig,
     num_envs: int,
-    video_folder: Path | None = None,
-    video_name: str = "train",
+    video: VideoSettings | None = None,
     *,
     seeds: Sequence[int] | None = None,
     infos: Sequence[str] = (),
+    restorable: bool = True,
 ) -> VectorEnvironment:
-    """Build `num_envs` environments, the first of which is filmed into `video_folder` if one is given.
+    """Build `num_envs` environments, episodes of the first of which are recorded if `video` says which.
 
-    Those that reset on the next step are not filmed: they are stepped all at once (see `rlexp.envs.next_step`).
+    Those that reset on the next step are not recorded: they are stepped all at once (see `rlexp.envs.next_step`).
 
     Args:
         config: the environments' settings.
         num_envs: N.
-        video_folder: see `rlexp.envs.make.make_environment`.
-        video_name: see there.
+        video: which episodes of the first are recorded; None: none.
         seeds: of their first resets, from which the randomness of their construction derives too; None: only of resets.
         infos: names of the values of infos that `StepResult.infos` is to have.
+        restorable: whether there will be a `state`; else no memory is spent on it.
 
     Raises:
         Fault: an environment does not build.
@@ -177,7 +177,7 @@ def make_environments(
 
         return (next_step.pooled if config.backend == "envpool" else next_step.native)(config, num_envs, infos)
     makers = [
-        maker(config, i, video_folder if i == 0 else None, video_name, None if seeds is None else seeds[i], infos)
+        maker(config, i, video if i == 0 else None, None if seeds is None else seeds[i], infos, restorable)
         for i in range(num_envs)
     ]
     if config.vectorization == "async":

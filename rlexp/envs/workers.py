@@ -16,8 +16,8 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from gymnasium.vector.async_vector_env import _async_worker
 
 from rlexp.envs.guard import described
-from rlexp.envs.randomness import kept_globals
 from rlexp.faults import Fault
+from rlexp.generators import kept_generators
 
 LOST = (EOFError, ConnectionError, OSError)
 """What reading from a process that is gone raises."""
@@ -37,7 +37,7 @@ class Workers(AsyncVectorEnv):
         self.processes: list[Any] = []
         options: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP, "copy": False, "context": "fork"}
         try:
-            with kept_globals(), self._lost_is_told():  # the parent builds the first environment too, for its spaces
+            with kept_generators(), self._lost_is_told():  # the parent builds the first environment too, for its spaces
                 super().__init__(makers, worker=_worker, **options)
         except BaseException:
             self.close_extras(terminate=True)

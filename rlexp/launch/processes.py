@@ -37,8 +37,8 @@ GRACE_SECONDS = 1.0
 """Time in which the other ranks may still tell their side once one has failed."""
 STOP_SECONDS = 4.0
 """Time between asking a rank to stop and killing it."""
-FILM_SECONDS = 20.0
-"""The same while episodes are filmed: encoding a long one takes some seconds, and a film cut off cannot be played."""
+VIDEO_SECONDS = 20.0
+"""The same while videos are recorded: closing one may take some seconds."""
 
 
 def run(job: Job, body: Body) -> dict[str, Any]:
@@ -140,7 +140,7 @@ class _Ranks:
         board = _board(context, count, job.config.fabric.timeout_seconds) if method == "fork" and count > 1 else None
         self._run_dir, self._timeout = job.run_dir, job.config.fabric.timeout_seconds
         self._log_start = log_size(job.run_dir)
-        self._stop_seconds = FILM_SECONDS if job.config.capture_video else STOP_SECONDS
+        self._stop_seconds = VIDEO_SECONDS if job.config.capture_video else STOP_SECONDS
         self._signal = 0
         self._reports: list[multiprocessing.connection.Connection] = []
         self._processes = []

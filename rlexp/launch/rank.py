@@ -7,6 +7,7 @@ import faulthandler
 import logging
 import os
 import random
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -96,6 +97,8 @@ class Rank:
     log: TextIO
     board: Board | None = None
     origin: Origin | None = None
+    beat: Callable[[], object] = lambda: None
+    """After training, on rank 0: lets ranks that wait for its end wait on, where some do."""
 
     @property
     def device(self) -> torch.device:
@@ -123,15 +126,26 @@ class Rank:
         return torch.Generator(device).manual_seed(state)
 
     @contextlib.contextmanager
-    def watch(self, together: bool = False) -> Iterator[None]:
+    def watch(self, together: bool = False) -> Iterator[Callable[[], None]]:
         """End this process where it takes longer than fabric.timeout_seconds, with all its stacks in the log.
 
         What ranks do `together` may take a little longer, so that who waits for a rank that hangs outlives it.
+        Yields a function that says that there is progress: the time then begins anew.
         """
-        seconds = self.config.fabric.timeout_seconds + (MARGIN_SECONDS / 2 if together and self.size > 1 else 0.0)
+        timeout = self.config.fabric.timeout_seconds
+        seconds = timeout + (MARGIN_SECONDS / 2 if together and self.size > 1 else 0.0)
+        renewed = time.monotonic()
+
+        def renew() -> None:
+            nonlocal renewed
+            now = time.monotonic()
+            if now - renewed > min(1.0, timeout / 10):
+                renewed = now
+                faulthandler.dump_traceback_later(seconds, file=self.log, exit=True)
+
         faulthandler.dump_traceback_later(seconds, file=self.log, exit=True)
         try:
-            yield
+            yield renew
         finally:
             faulthandler.cancel_dump_traceback_later()
 

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 import traceback
+from dataclasses import replace
 from typing import Any
 
 from rlexp.faults import writing
@@ -35,6 +36,7 @@ def run_as_rank(job: Job, body: Body) -> dict[str, Any]:
     launched: list[tuple[Rank, list[int], int]] = []  # this rank, the processes of all ranks, where the log starts
 
     def told(rank: Rank) -> None:
+        rank = replace(rank, beat=lambda: _say(rank, over=False))
         launched.append((rank, _local_processes(rank), log_size(rank.run_dir)))
         try:
             with logged(rank.run_dir):
@@ -87,11 +89,22 @@ def _local_processes(rank: Rank) -> list[int]:
 
 
 def _wait_for_all(rank: Rank) -> None:
-    """Wait until every rank is done, so that until then one that is gone is one that died."""
+    """Wait until every rank is done, so that until then one that is gone is one that died.
+
+    Rank 0, which evaluates last, is waited for as long as it calls `_say` now and then.
+    """
+    while not _say(rank, over=True) and rank.index != 0:
+        pass
+
+
+def _say(rank: Rank, over: bool) -> bool:
+    """Exchange with all ranks whether this one is done; return whether all are."""
     import torch
 
+    busy = torch.tensor([int(not over)])
     if rank.size > 1:
-        torch.distributed.all_reduce(torch.ones(1))
+        torch.distributed.all_reduce(busy, torch.distributed.ReduceOp.MAX)
+    return not busy.item()
 
 
 def _dead_rank(processes: list[int], seconds: float) -> int | None:

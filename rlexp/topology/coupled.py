@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 from rlexp.checkpoint import checkpoint_due
-from rlexp.envs import make_environments
+from rlexp.envs import VideoSettings, make_environments
 from rlexp.envs.tensors import TIME_LIMITS, tensor_environment
 from rlexp.evaluator import Evaluator
 from rlexp.faults import check_rollout, check_update
+from rlexp.generators import load_random_state, random_state
 from rlexp.launch.stopping import stop_requested, stopped, stopping_between_updates
 from rlexp.learner import Learner
 from rlexp.models import build_policy
 from rlexp.player import Player
 from rlexp.tensor_player import TensorPlayer
-from rlexp.topology.state import gather_own, load_player, load_random_state, random_state
+from rlexp.topology.state import gather_own, load_player
 from rlexp.topology.transport import Alone, Group, gather_rollouts
 from rlexp.types import Collector, Episode, UpdateReport
 
 if TYPE_CHECKING:
+    from rlexp.config import Config
     from rlexp.launch import Rank
     from rlexp.logger import Recorder
     from rlexp.models import ActorCritic
     from rlexp.topology.state import Start
+
+VIDEOS = 10
+"""About as many videos are recorded in a run unless video.every says otherwise, its last whole episode among them."""
+
+WAIT = 2
+"""What rank 0 tells ranks that wait for an evaluation that goes on; 0 and 1 are its answer."""
 
 
 def run(rank: Rank, recorder: Recorder, start: Start | None = None) -> ActorCritic:
@@ -69,7 +78,7 @@ def run(rank: Rank, recorder: Recorder, start: Start | None = None) -> ActorCrit
                 done = time.perf_counter()
                 episodes, signum = exchange(player.episodes, stop_requested(), group)
                 recorder.update(UpdateReport(update + 1, metrics, episodes, collected - begin, done - collected))
-                enough = evaluator.due(update + 1) and _on_all(evaluator.reached(policy), group)
+                enough = evaluator.due(update + 1) and _reached(evaluator, policy, group)
                 if signum or checkpoint_due(config, update + 1):
                     save()
                 if signum:
@@ -82,22 +91,33 @@ def run(rank: Rank, recorder: Recorder, start: Start | None = None) -> ActorCrit
 
 
 def make_player(rank: Rank, policy: ActorCritic) -> Collector:
-    """Build this rank's environments, film the first of rank 0 if asked to, and the player that owns them."""
+    """Build this rank's environments, the first of rank 0 recorded if asked to, and the player that owns them."""
     config = rank.config
     if config.env.backend == "torch":
         return make_tensor_player(rank, policy)
-    folder = rank.run_dir / "videos" / "train" if config.capture_video and rank.index == 0 else None
+    video = training_videos(config, rank.run_dir / "videos" / "train") if rank.index == 0 else None
     generator = rank.generator("sampling", rank.index, rank.device)
     squash = config.env.action_bounds == "tanh"
     steps, autocast = config.algo.num_steps, rank.fabric.autocast
     with rank.watch():
         seeds = rank.environment_seeds()
-        envs = make_environments(config.env, config.env.num_envs, folder, seeds=seeds, infos=config.log.infos)
+        envs = make_environments(config.env, config.env.num_envs, video, seeds=seeds, infos=config.log.infos)
         return Player(envs, seeds, policy, steps, generator, squash, autocast)
 
 
+def training_videos(config: Config, folder: Path) -> VideoSettings | None:
+    """Return which episodes of environment 0 of rank 0 are recorded; None: none."""
+    every, stride = config.video.every, config.env.num_envs * config.players
+    if not config.capture_video or every == 0:
+        return None
+    if every is not None:
+        return VideoSettings(folder, config.video.max_steps, every, stride)
+    total = config.updates * config.steps_per_update
+    return VideoSettings(folder, config.video.max_steps, -(-total // (VIDEOS - 1)), stride, total=total)
+
+
 def make_tensor_player(rank: Rank, policy: ActorCritic) -> TensorPlayer:
-    """Build this rank's environments of tensors, on its device, and the player that owns them; they are not filmed."""
+    """Build this rank's environments of tensors, on its device, and their player; there are no videos of them."""
     config = rank.config
     env = config.env
     return TensorPlayer(
@@ -114,9 +134,15 @@ def make_tensor_player(rank: Rank, policy: ActorCritic) -> TensorPlayer:
     )
 
 
-def _on_all(flag: bool, group: Alone | Group) -> bool:
-    """Return whether any rank says yes."""
-    return bool(group.gather(torch.tensor([flag])).any())
+def _reached(evaluator: Evaluator, policy: ActorCritic, group: Alone | Group) -> bool:
+    """Evaluate on rank 0 while the others wait, however long; return on all ranks whether training ends."""
+    if group.rank == 0:
+        enough = evaluator.reached(policy, lambda: group.gather(torch.tensor([WAIT])))
+        group.gather(torch.tensor([int(enough)]))
+        return enough
+    while (answer := int(group.gather(torch.tensor([0]))[0])) == WAIT:
+        pass
+    return bool(answer)
 
 
 def exchange(episodes: list[Episode], signum: int, group: Alone | Group) -> tuple[list[Episode], int]:

@@ -21,13 +21,14 @@ import torch.distributed as dist
 from rlexp.checkpoint import checkpoint_due
 from rlexp.evaluator import Evaluator
 from rlexp.faults import check_rollout, check_update
+from rlexp.generators import load_random_state, random_state
 from rlexp.launch.rank import patience
 from rlexp.launch.stopping import stop_requested, stopped, stopping_between_updates
 from rlexp.learner import Learner
 from rlexp.models import build_policy
 from rlexp.step import flatten_parameters
 from rlexp.topology.coupled import make_player
-from rlexp.topology.state import load_player, load_random_state, random_state
+from rlexp.topology.state import load_player
 from rlexp.topology.transport import (
     Alone,
     Group,
@@ -189,13 +190,17 @@ class _PlayerLoop:
             Interrupted: a stop was asked for.
         """
         updates, signum = self._recorder.updates, stop_requested()
-        enough = self._evaluator.due(updates) and self._evaluator.reached(self._policy)
+        enough = self._evaluator.due(updates) and self._evaluator.reached(self._policy, self._beat)
         if signum or checkpoint_due(self._rank.config, updates):
             self._save(ahead)
         if signum:
             wait_for(send_order(Order.END, signum, self._trainers))
             raise stopped(signum)
         return enough
+
+    def _beat(self) -> None:
+        """Let the trainers wait on, so that they do not give up."""
+        wait_for(send_order(Order.WAIT, 0, self._trainers))
 
     def _save(self, ahead: Collected | None) -> None:
         """Write a checkpoint of all ranks, while the trainers wait."""
@@ -230,6 +235,8 @@ def _train(rank: Rank, group: Collective, start: Start | None) -> ActorCritic:
             what, signum = receive_order(PLAYER)
             if what == Order.END:
                 break
+            if what == Order.WAIT:
+                continue
             if what == Order.SEND_STATE:
                 own: dict[str, Any] = {"random": random_state(rank.device), "learner": learner.own_state()}
                 send_state(own | ({"shared": learner.state()} if group.rank == 0 else {}), PLAYER)

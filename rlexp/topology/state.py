@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import random
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 import torch.distributed as dist
 
@@ -77,28 +75,6 @@ def gather_own(own: dict[str, Any], rank: Rank) -> list[dict[str, Any]]:
         send_state(own, 0)
         return []
     return [own, *(receive_state(index) for index in range(1, rank.size))]
-
-
-def random_state(device: torch.device) -> dict[str, Any]:
-    """Return the state of this process's global random generators: python's, numpy's, torch's and CUDA's."""
-    _, keys, position, has_gauss, gauss = np.random.get_state()
-    return {
-        "python": random.getstate(),
-        "numpy": [torch.from_numpy(np.array(keys, np.int64)), int(position), int(has_gauss), float(gauss)],
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
-    }
-
-
-def load_random_state(state: dict[str, Any], device: torch.device) -> None:
-    """Put this process's global random generators into a state that `random_state` returned."""
-    version, internal, gauss_next = state["python"]
-    random.setstate((version, tuple(internal), gauss_next))
-    keys, position, has_gauss, gauss = state["numpy"]
-    np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), position, has_gauss, gauss))
-    torch.set_rng_state(state["torch"])
-    if state["cuda"] is not None and device.type == "cuda":
-        torch.cuda.set_rng_state(state["cuda"], device)
 
 
 def load_player(player: Collector, state: dict[str, Any], rank: Rank) -> None:

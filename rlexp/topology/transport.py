@@ -163,6 +163,7 @@ class Order(enum.IntEnum):
     LEARN = 0
     SEND_STATE = 1
     END = 2
+    WAIT = 3
 
 
 def send_order(order: Order, signum: int, ranks: list[int]) -> Sent:

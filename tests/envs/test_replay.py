@@ -10,7 +10,7 @@ import torch
 import rlexp.envs.replay
 from rlexp.envs import VectorEnvironment, make_environments
 from rlexp.envs.actions import environment_actions
-from tests.commands import film
+from tests.commands import video
 from tests.helpers import composed
 
 
@@ -133,4 +133,4 @@ def test_the_film_under_way_begins_with_its_episode_and_those_before_it_stay(tmp
         steps += 1
     second.close()
     assert (tmp_path / "train-episode-0.mp4").read_bytes() == before
-    assert len(film(tmp_path / "train-episode-1.mp4")) >= steps > 4  # readers of films drop the last frame at times
+    assert len(video(tmp_path / "train-episode-1.mp4")) >= steps > 4  # readers of films drop the last frame at times

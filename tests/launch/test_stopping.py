@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rlexp.launch.stopping import Interrupted, stoppable
-from tests.commands import film, summary, wait_for
+from tests.commands import summary, video, wait_for
 from tests.launch.forked import Command, done, gone, processes_in, small, start
 from tests.launch.trouble import MESSAGE
 
@@ -221,7 +221,7 @@ def test_a_run_that_is_stopped_closes_its_film(tmp_path):
     assert stop(command, "SIGINT") == 130
     films = list((command.cwd / "RUN" / "videos" / "train").glob("*.mp4"))
     assert films
-    assert all(film(path) for path in films)
+    assert all(video(path) for path in films)
     assert gone(command.cwd, 1)
 
 

@@ -23,7 +23,7 @@ from rlexp.evaluate import load_policy
 from rlexp.explain import check_arguments, explain, known_keys, surplus_keys, unknown_key
 from rlexp.resume import prepared
 from rlexp.settings import ConfigError, fields_of
-from tests.commands import command, error_line, filmed_run, sealed
+from tests.commands import command, error_line, recorded_run, sealed
 from tests.launch.forked import start
 
 SECONDS = 20
@@ -168,7 +168,7 @@ def test_the_command_refuses_generated_overrides_in_one_line(count, tell, tmp_pa
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory) -> bytes:
-    return (filmed_run(tmp_path_factory) / "RUN" / "checkpoints" / "last.ckpt").read_bytes()
+    return (recorded_run(tmp_path_factory) / "RUN" / "checkpoints" / "last.ckpt").read_bytes()
 
 
 def flipped(content: bytes, draw: random.Random) -> bytes:

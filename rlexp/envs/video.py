@@ -1,0 +1,317 @@
+"""Videos of whole episodes, written frame by frame: memory stays flat however long an episode is.
+
+A file that is being written is `step-N.mp4`, N being the environment steps over all ranks when the episode began. When
+the episode ends it is renamed to `step-N-return-R.mp4`, R being the rounded sum of raw rewards; one that ends before
+its episode does is `step-N-return-R-cut.mp4`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import filecmp
+import itertools
+import logging
+import math
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, SupportsFloat
+
+import gymnasium
+
+from rlexp.envs.frames import Frame, Frames
+from rlexp.faults import writing
+
+log = logging.getLogger(__name__)
+
+CLOSE_SECONDS = 10.0
+"""Time that the encoder has to finish a file after its last frame; it needs some tenths of a second."""
+DEFAULT_FPS, MOST_FPS = 30.0, 240.0
+
+Env = gymnasium.Env[Any, Any]
+
+
+@dataclass(frozen=True)
+class VideoSettings:
+    """Which episodes of an environment are recorded, and where.
+
+    Attributes:
+        folder: where the files go.
+        max_steps: steps after which a video is cut.
+        every: environment steps over all ranks; the first episode that begins at or after each multiple is recorded.
+            0: the first episode alone.
+        stride: environment steps over all ranks that pass while this environment takes one.
+        start: environment steps over all ranks before the first episode.
+        total: environment steps of the run where its last episode is to be among those recorded.
+    """
+
+    folder: Path
+    max_steps: int
+    every: int = 0
+    stride: int = 0
+    start: int = 0
+    total: int | None = None
+
+    def due(self, begun: int, previous: int) -> bool:
+        """Return whether an episode is recorded.
+
+        Args:
+            begun: steps that the environment had taken when the episode began.
+            previous: the same of the episode before it; -1 if there was none.
+        """
+        if self.every == 0:
+            return begun == 0
+        return previous < 0 or begun * self.stride // self.every > previous * self.stride // self.every
+
+    def last(self, begun: int, previous: int) -> bool:
+        """Return whether an episode is probably the last one that ends in the run: the one before was half as long."""
+        if self.total is None or previous < 0:
+            return False
+        return self.total // self.stride - begun < 2 * (begun - previous)
+
+
+class Encoder:
+    """An mp4 file that grows frame by frame, by an ffmpeg process of its own.
+
+    ffmpeg ends the file properly when its input ends, so also when this process is killed.
+    """
+
+    def __init__(self, path: Path, fps: float, frame: Frame) -> None:
+        import imageio_ffmpeg
+
+        self._path, self._errors = path, tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the process
+        height, width = frame.shape[:2]
+        try:
+            words = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
+        except RuntimeError as error:
+            raise OSError(f"there is no ffmpeg: {error}") from None
+        words += ["-s", f"{width}x{height}", "-r", f"{fps:.6g}", "-i", "-", "-an", "-c:v", "libx264"]
+        # One thread: the environment's process has no more, and the bytes of a file repeat.
+        words += ["-pix_fmt", "yuv420p", "-preset", "veryfast", "-crf", "20", "-threads", "1", "-f", "mp4"]
+        self._process = subprocess.Popen(
+            [*words, f"file:{path}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=self._errors,
+            bufsize=0,
+            start_new_session=True,  # a Ctrl-C at the terminal is for this process, which then closes the file
+        )
+
+    def write(self, frame: Frame) -> None:
+        """Encode a frame.
+
+        Raises:
+            OSError: ffmpeg has ended; it says why.
+        """
+        assert self._process.stdin is not None
+        left = memoryview(frame.tobytes())
+        try:
+            while left:
+                left = left[self._process.stdin.write(left) :]
+        except BrokenPipeError:
+            raise OSError(self._reason()) from None
+
+    def close(self) -> None:
+        """End the file.
+
+        Raises:
+            OSError: it is not whole; ffmpeg says why.
+        """
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        try:
+            code = self._process.wait(CLOSE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise OSError(f"ffmpeg did not end within {CLOSE_SECONDS:g} s") from None
+        # ffmpeg may fail without saying so in its exit code; it writes the index, moov, last.
+        if code != 0 or not _has_index(self._path):
+            raise OSError(self._reason())
+        self._errors.close()
+
+    def _reason(self) -> str:
+        """Return what ffmpeg said."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(1)
+        self._errors.seek(0)
+        said = " ".join(self._errors.read()[-1000:].decode(errors="replace").split())
+        return f"the video is not whole; is the disk full? ffmpeg says: {said or 'nothing'}"
+
+
+def _has_index(path: Path) -> bool:
+    """Return whether an mp4 file has its index: the box `moov`, after the box of the frames, `mdat`."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        place = 0
+        while place + 16 <= size:
+            file.seek(place)
+            head = file.read(16)
+            length = int.from_bytes(head[:4], "big")
+            length = int.from_bytes(head[8:], "big") if length == 1 else length
+            if head[4:8] == b"moov":
+                return place + length <= size
+            if length < 8:
+                return False
+            place += length
+    return False
+
+
+class VideoRecorder(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Records episodes of an environment; what cannot be drawn is said once and never ends training.
+
+    Args:
+        env: the environment, with a render mode that returns frames; all its wrappers but the one for resuming are
+            inside, so that a frame is what one action led to, and the return is that of the episode.
+        settings: which episodes, and where to.
+        repeat: frames of the environment's own rate that one action takes.
+    """
+
+    def __init__(self, env: Env, settings: VideoSettings, repeat: int = 1) -> None:
+        super().__init__(env)
+        self._settings, self._fps = settings, max(1.0, frames_per_second(env) / repeat)
+        self._begun, self._taken = -1, 0  # steps taken when the episode began, and now
+        self._last, self._drawing, self._said = False, True, set[str]()
+        self._encoder: Encoder | None = None
+        self._recording, self._path, self._frames = False, Path(), Frames()
+        self._return, self._steps = 0.0, 0
+
+    def place(self, begun: int, previous: int) -> None:
+        """Let the next episode be the one that begins after `begun` steps of this environment; see `due`.
+
+        The video under way, of an episode that was not to be, is removed.
+        """
+        self._steps = 0
+        self._finish(cut=True)
+        self._begun, self._taken = previous, begun
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode."""
+        self._finish(cut=True)
+        result = self.env.reset(seed=seed, options=options)
+        previous, self._begun = self._begun, self._taken
+        last = not self._last and self._settings.last(self._begun, previous)
+        self._last = self._last or last
+        if self._drawing and (last or self._settings.due(self._begun, previous)):
+            self._recording, self._frames = True, Frames()
+            self._return, self._steps = 0.0, 0
+            step = self._settings.start + self._begun * self._settings.stride
+            self._path = self._settings.folder / f"step-{step}.mp4"
+            self._draw()
+        return result
+
+    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Take an action."""
+        result = self.env.step(action)
+        self._taken += 1
+        if self._recording:
+            self._return += float(result[1])
+            self._steps += 1
+            self._draw()
+            over = bool(result[2] or result[3])
+            if not over and self._steps >= self._settings.max_steps:
+                self._say(
+                    "limit", "a video was cut at video.max_steps=%d; the episode is played on", self._settings.max_steps
+                )
+                self._finish(cut=True)
+            elif over:
+                self._finish(cut=False)
+        return result
+
+    def close(self) -> None:
+        """Close the environment; the video under way is playable."""
+        try:
+            self._finish(cut=True)
+        finally:
+            super().close()
+
+    def _draw(self) -> None:
+        """Write what the environment shows.
+
+        Raises:
+            Fault: the file cannot be written.
+        """
+        try:
+            rendered = self.env.render()
+        except Exception as error:  # whatever it is: training does not need the video
+            reason = " ".join(str(error).split())
+            self._say("render", "render() raised %s: %s; no more videos are recorded", type(error).__name__, reason)
+            self._drawing = False
+            self._finish(cut=True)
+            return
+        try:
+            frames = self._frames.read(rendered)
+        except (ValueError, TypeError) as error:
+            self._say("frame", "render() returned no picture (%s): that frame is left out", error)
+            return
+        if rendered is None:
+            self._say("none", "render() returned None: that frame is left out")
+        if self._frames.resized:
+            self._say("size", "frames change their size: they are resized to the first one of each video")
+        for frame in frames:
+            with writing(self._path):
+                if self._encoder is None:
+                    self._path.parent.mkdir(parents=True, exist_ok=True)
+                    self._encoder = Encoder(self._path, self._fps, frame)
+                self._encoder.write(frame)
+
+    def _finish(self, cut: bool) -> None:
+        """End the video under way, if there is one; one of an episode without a step is removed.
+
+        Raises:
+            Fault: the file cannot be written.
+        """
+        self._recording = False
+        if self._encoder is None:
+            return
+        encoder, self._encoder = self._encoder, None
+        total = round(self._return) if math.isfinite(self._return) else self._return
+        with writing(self._path):
+            encoder.close()
+            if self._steps == 0:
+                self._path.unlink()
+                return
+            path = _kept(self._path, f"{self._path.stem}-return-{total}{'-cut' if cut else ''}")
+        if self._frames.plain:
+            driver = os.environ.get("SDL_VIDEODRIVER")
+            why = "SDL_VIDEODRIVER=dummy draws nothing; unset it or give SDL_VIDEODRIVER=offscreen"
+            if driver != "dummy":
+                why = "the environment draws nothing; see docs/videos.md"
+            self._say("plain", "every frame of %s is of one colour: %s", path, why)
+
+    def _say(self, what: str, message: str, *values: object) -> None:
+        """Say something once, in the log and to the person."""
+        if what not in self._said:
+            self._said.add(what)
+            log.warning(message, *values)
+            print(f"warning: {message % values}", file=sys.stderr, flush=True)
+
+
+def frames_per_second(env: Env) -> float:
+    """Return the frame rate that an environment declares; 30 where it declares none that can be."""
+    with contextlib.suppress(TypeError, ValueError, AttributeError):
+        fps = float(env.metadata.get("render_fps") or DEFAULT_FPS)
+        if math.isfinite(fps) and fps > 0:
+            return min(fps, MOST_FPS)
+    return DEFAULT_FPS
+
+
+def _kept(path: Path, stem: str) -> Path:
+    """Rename a file to `stem`, or to stem-2 and so on where another file has that name; return its new path.
+
+    A resumed run records an episode again that was recorded after its checkpoint: an equal file is replaced.
+    """
+    for number in itertools.count(1):
+        target = path.with_name(f"{stem}{'' if number == 1 else f'-{number}'}.mp4")
+        if not os.path.lexists(target) or (target.is_file() and filecmp.cmp(path, target, shallow=False)):
+            return path.replace(target)
+    raise AssertionError("there is always a free name")
+
+
+def recorded(folder: Path) -> dict[Path, int]:
+    """Return the videos in a folder with the time of their last change."""
+    return {path: path.stat().st_mtime_ns for path in folder.glob("*.mp4")}
