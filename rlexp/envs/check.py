@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
-import importlib.util
 import tempfile
 import traceback
 import warnings
@@ -21,10 +19,11 @@ from rlexp.envs.randomness import kept_globals
 from rlexp.envs.spaces import space_spec
 from rlexp.envs.tensors import TIME_LIMITS
 from rlexp.envs.trial import check_trial, close
+from rlexp.envs.unknown import outdated, pip_install, unregistered
 from rlexp.settings import ConfigError
 from rlexp.types import SpaceSpec
 
-EXTRAS = {"box2d": "box2d", "Box2D": "box2d", "swig": "box2d", "pygame": "box2d"}
+EXTRAS = {"box2d": "box2d", "Box2D": "box2d", "swig": "box2d", "pygame": "box2d", "mujoco": "mujoco", "MuJoCo": "mujoco"}
 """The module or gymnasium extra that is missing, and the extra of rlexp that brings it."""
 
 
@@ -41,14 +40,19 @@ def check_environment(config: Config) -> SpaceSpec:
             f"env.id={env_id} has no version for env.backend=torch; those that do: {', '.join(TIME_LIMITS)}; "
             "or give env.backend=gymnasium"
         )
+    old = outdated(env_id)
+    if old is not None:
+        raise ConfigError(old)
     try:
         with warnings.catch_warnings(), kept_globals():
             warnings.simplefilter("ignore")  # of an old version, say: what matters of it is in the error
             env = make_environment(config.env, checked=True)
+    except ConfigError:
+        raise
     except gymnasium.error.DependencyNotInstalled as error:
         raise ConfigError(f"env.id={env_id} needs a package that is missing; {_install(str(error))}") from None
-    except (gymnasium.error.UnregisteredEnv, gymnasium.error.DeprecatedEnv) as error:
-        raise ConfigError(_unknown(env_id, error)) from None
+    except (gymnasium.error.UnregisteredEnv, gymnasium.error.DeprecatedEnv):
+        raise ConfigError(unregistered(env_id)) from None
     except ModuleNotFoundError as error:
         name = error.name or getattr(error.__cause__, "name", None)  # gymnasium wraps the error of module:Id
         raise ConfigError(f"env.id={env_id} needs module {name}, which is not installed") from None
@@ -122,21 +126,5 @@ def _install(message: str) -> str:
     """Return the pip command for the package that gymnasium's message names."""
     extra = next((extra for name, extra in EXTRAS.items() if name in message), None)
     if extra is not None:
-        return f'install it with: pip install "rlexp[{extra}]"'
+        return f"install it with: {pip_install(f'rlexp[{extra}]')}"
     return f"gymnasium says: {' '.join(message.split())}"
-
-
-def _unknown(env_id: str, error: Exception) -> str:
-    """Return one line on an id that is not registered, with the nearest names that are."""
-    module, _, name = env_id.rpartition(":")
-    if module and importlib.util.find_spec(module) is None:
-        return f"env.id={env_id}: there is no module {module}"
-    known = sorted(gymnasium.registry)
-    base = name.partition("-v")[0].lower()
-    versions = [known_id for known_id in known if known_id.partition("-v")[0].lower() == base]
-    if "/" in name and not any(known_id.startswith(name.partition("/")[0] + "/") for known_id in known):
-        return f"env.id={env_id} is not registered; gymnasium says: {' '.join(str(error).split())}"
-    near = versions or difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    if near:
-        return f"env.id={env_id} is not registered; nearest: {', '.join(near)}"
-    return f"env.id={env_id} is not registered; gymnasium says: {' '.join(str(error).split())}"

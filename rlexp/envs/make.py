@@ -16,6 +16,7 @@ from gymnasium.wrappers import FrameStackObservation, RecordVideo
 from rlexp.config import EnvConfig
 from rlexp.envs.guard import Guard
 from rlexp.envs.randomness import OwnGlobals
+from rlexp.envs.packages import import_for
 from rlexp.envs.replay import Replay
 from rlexp.faults import writing
 
@@ -78,6 +79,7 @@ def make_environment(
         kwargs["render_mode"] = "rgb_array"
         if not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
             os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # else pygame complains where there is no screen
+    import_for(config.id)
     # gymnasium's own checker is a wrapper that every step goes through; the trial before the launch uses it.
     env: Env = gymnasium.make(config.id, disable_env_checker=not checked, **kwargs)
     if video_folder is not None:

@@ -20,6 +20,7 @@ from gymnasium.vector.utils import batch_space
 
 from rlexp.config import EnvConfig
 from rlexp.envs.guard import described, looked_up
+from rlexp.envs.packages import import_for
 from rlexp.envs.spaces import Array
 from rlexp.envs.vector import StepResult, VectorEnvironment
 from rlexp.faults import Fault
@@ -143,6 +144,7 @@ def native(config: EnvConfig, num_envs: int, infos: Sequence[str] = ()) -> NextS
     kwargs: dict[str, Any] = copy.deepcopy(config.kwargs)  # an environment may write into what it is given
     if config.max_episode_steps is not None:
         kwargs["max_episode_steps"] = config.max_episode_steps
+    import_for(config.id)
     if gymnasium.spec(config.id).vector_entry_point is None:
         raise ConfigError(
             f"env.vectorization=vector, but {config.id} has no vector environment of its own; "
@@ -171,6 +173,7 @@ def pooled(config: EnvConfig, num_envs: int, infos: Sequence[str] = ()) -> NextS
         raise ConfigError(f"env.backend=envpool needs the package envpool; {INSTALL}") from None
     if config.id not in envpool.list_all_envs():
         raise ConfigError(f"env.backend=envpool: envpool does not know {config.id}; give env.backend=gymnasium")
+    import_for(config.id)
     limit = config.max_episode_steps or gymnasium.spec(config.id).max_episode_steps
     options = {} if limit is None else {"max_episode_steps": limit}
     threads = _share_of_cores() if config.threads is None else config.threads
