@@ -23,7 +23,14 @@ from rlexp.envs.unknown import outdated, pip_install, unregistered
 from rlexp.settings import ConfigError
 from rlexp.types import SpaceSpec
 
-EXTRAS = {"box2d": "box2d", "Box2D": "box2d", "swig": "box2d", "pygame": "box2d", "mujoco": "mujoco", "MuJoCo": "mujoco"}
+EXTRAS = {
+    "box2d": "box2d",
+    "Box2D": "box2d",
+    "swig": "box2d",
+    "pygame": "box2d",
+    "mujoco": "mujoco",
+    "MuJoCo": "mujoco",
+}
 """The module or gymnasium extra that is missing, and the extra of rlexp that brings it."""
 
 

@@ -24,7 +24,8 @@ class Package(NamedTuple):
     Attributes:
         pattern: regular expression that its ids match from their start on.
         module: what to import, after which its ids are registered.
-        pip: what to install; a name that starts with rlexp is an extra of ours.
+        pip: what to install; a name that starts with rlexp is an extra of ours. Empty where the package needs an older
+            gym or gymnasium than rlexp, which pip would put in place of ours.
         register: function of the module that registers the ids, where its import does not.
     """
 
@@ -83,7 +84,7 @@ PACKAGES = (
     Package(r"Vizdoom", "vizdoom.gymnasium_wrapper", "vizdoom"),
     Package(r"MinAtar/", "minatar.gym", "minatar", "register_envs"),
     Package(r"tetris_gymnasium/", "tetris_gymnasium.envs", "tetris-gymnasium"),
-    Package(r"gymnasium_2048/", "gymnasium_2048", "gymnasium-2048"),
+    Package(r"gymnasium_2048/", "gymnasium_2048", ""),
     Package(r"(forex|stocks)-", "gym_anytrading", "gym-anytrading"),
     Package(r"(MultiDataset)?TradingEnv", "gym_trading_env", "gym-trading-env"),
     Package(r"MiniWorld-", "miniworld", "miniworld"),
@@ -96,23 +97,23 @@ PACKAGES = (
     ),
     Package(r"PyFlyt/", "PyFlyt.gym_envs", "pyflyt"),
     Package(r"\w+BulletEnv-", "pybullet_envs_gymnasium", "pybullet-envs-gymnasium"),
-    Package(r"NetHack", "nle", "nle"),
-    Package(r"MiniHack-", "minihack", "minihack"),
-    Package(r"Safety\w*", "safety_gymnasium", "safety-gymnasium"),
-    Package(r"Crafter(Reward|NoReward)-", "crafter", "crafter"),
+    Package(r"NetHack", "nle", ""),
+    Package(r"MiniHack-", "minihack", ""),
+    Package(r"Safety\w*", "safety_gymnasium", ""),
+    Package(r"Crafter(Reward|NoReward)-", "crafter", ""),
     Package(r"(EvoGym/|(Bridge)?Walker-v0|UpStepper-|DownStepper-|CaveCrawler-|PlatformJumper-)", "evogym", "evogym"),
-    Package(r"(myo|motor)\w*-v", "myosuite", "myosuite"),
+    Package(r"(myo|motor)\w*-v", "myosuite", ""),
     Package(r"seals/", "seals", "seals"),
-    Package(r"(Endless-)?(SearingSpotlights|MortarMayhemB?|MysteryPath)-", "memory_gym", "memory-gym"),
-    Package(r"Eplus-", "sinergym", "sinergym"),
+    Package(r"(Endless-)?(SearingSpotlights|MortarMayhemB?|MysteryPath)-", "memory_gym", ""),
+    Package(r"Eplus-", "sinergym", ""),
     Package(r"(Finite|Cont)-(CC|SC|TC)-", "gym_electric_motor", "gym-electric-motor"),
     Package(r"sumo-rl-", "sumo_rl", "sumo-rl"),
-    Package(r"donkey-", "gym_donkeycar", "gym-donkeycar"),
+    Package(r"donkey-", "gym_donkeycar", ""),
     Package(r"(Descent|PlanWaypoint|HorizontalCR|VerticalCR|SectorCR|StaticObstacle|Merge)Env-", "bluesky_gym",
-            "bluesky-gym"),
+            ""),
     Package(r"rware", "rware", "rware"),
     Package(r"Foraging-", "lbforaging", "lbforaging"),
-    Package(r"SuperMarioBros", "gym_super_mario_bros", "gym-super-mario-bros"),
+    Package(r"SuperMarioBros", "gym_super_mario_bros", ""),
 )  # fmt: skip
 """In this order; the first whose pattern fits is taken."""
 

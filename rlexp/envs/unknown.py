@@ -15,6 +15,10 @@ CUTOFF = 0.8
 """Least similarity (difflib's ratio, 0 to 1) of names that are near."""
 MOST = 3
 """Names in one answer."""
+TOO_OLD = (
+    "which needs an older gym or gymnasium than rlexp does, and is not installed; wrap its environment in a class of "
+    "your own and write env.id=module:Id"
+)
 HELPERS = ("GymV21Environment", "GymV26Environment")
 """Ids that are no environments."""
 
@@ -24,24 +28,21 @@ def unregistered(env_id: str) -> str:
     module, _, name = env_id.rpartition(":")
     if module and importlib.util.find_spec(module) is None:
         return f"env.id={env_id}: there is no module {module}"
-    package = package_of(env_id)
-    near = nearest(name, gymnasium.registry)
+    package, near = package_of(env_id), nearest(name, gymnasium.registry)
     if package is None:
         hint = f"; nearest: {', '.join(near)}" if near else ", and no name is near; give module:Id for one of your own"
         return f"env.id={env_id} is not registered{hint}"
-    game = _atari(name)
+    game, root = _atari(name), package.module.partition(".")[0]
     if not installed(package.module):
         as_now = f", and write env.id={game}" if game not in (None, env_id) else ""
-        return (
-            f"env.id={env_id} is of the package {package.module.partition('.')[0]}, which is not installed; "
-            f"install it with: {pip_install(package.pip)}{as_now}"
-        )
+        how = f"which is not installed; install it with: {pip_install(package.pip)}{as_now}"
+        return f"env.id={env_id} is of the package {root}, {how if package.pip else TOO_OLD}"
     if game is not None and game in gymnasium.registry:
         near = [game]
     if near:
         return f"env.id={env_id} is not registered; nearest: {', '.join(near)}"
     needs = f"; if a part of it is missing: {pip_install(package.pip)}" if "[" in package.pip else ""
-    return f"env.id={env_id}: the package {package.module.partition('.')[0]} registers no such id with gymnasium{needs}"
+    return f"env.id={env_id}: the package {root} registers no such id with gymnasium{needs}"
 
 
 def pip_install(requirement: str) -> str:
