@@ -15,8 +15,11 @@ from omegaconf.errors import ConfigKeyError, InterpolationToMissingValueError, O
 
 from rlexp.algos import ALGORITHMS
 from rlexp.config import Config, conf_dir
+from rlexp.plugins import missing, needed
 from rlexp.settings import ConfigError, fields_of, printable
 
+MOST_NEAR, LEAST_NEAR = 3, 0.75
+"""Near keys in one answer, and the least similarity of their last parts (difflib's ratio)."""
 MOST_DIGITS, MOST_BRACKETS = 400, 200
 """Of one number, and of brackets in one argument."""
 
@@ -86,11 +89,46 @@ def unknown_key(key: str) -> str:
         name = key.removeprefix("algo.")
         owners = [algo for algo, settings in ALGORITHMS.items() if name in {field.name for field in fields(settings)}]
         return f"{key} is a key of {' and '.join(f'algo={owner}' for owner in owners)}, not of the chosen algorithm"
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.9) or difflib.get_close_matches(key, known, n=3)
     if key.startswith("env.kwargs."):
         return f"{key} is new; write +{key}=VALUE to hand a keyword argument to the environment"
+    if key.startswith("hydra."):
+        return needed(key) or f"unknown key {key}; {_near_in_hydra(key)}"
+    near = near_keys(key)
     hint = f"did you mean {' or '.join(near)}?" if near else "--cfg job lists the keys"
     return f"unknown key {key}; {hint}"
+
+
+def near_keys(key: str) -> list[str]:
+    """Return up to three keys or groups that a mistyped one may stand for, the likeliest first.
+
+    Their last parts must be near too: algo.lr is near to algo.anneal_lr as a whole, and means something else.
+    """
+    known = [*known_keys(), *(path.name for path in conf_dir().iterdir() if path.is_dir())]
+    leaf = key.rpartition(".")[2]
+    found = difflib.get_close_matches(key, known, n=MOST_NEAR, cutoff=0.6)
+    found = [one for one in found if _ratio(one.rpartition(".")[2], leaf) >= LEAST_NEAR]
+    best = [one for one in found if _ratio(one, key) >= 0.9]
+    alike = [one for one in known if one.rpartition(".")[2] == leaf]
+    return best[:1] or found or alike[:MOST_NEAR]
+
+
+def _near_in_hydra(key: str) -> str:
+    """Return a hint on a key of Hydra's own that does not exist."""
+    from hydra.conf import HydraConf
+    from omegaconf import DictConfig, OmegaConf
+
+    def keys(node: Any, prefix: str) -> Iterator[str]:
+        for name in node:
+            yield f"{prefix}{name}"
+            if not OmegaConf.is_missing(node, name) and isinstance(node._get_node(name), DictConfig):
+                yield from keys(node._get_node(name) or (), f"{prefix}{name}.")
+
+    near = difflib.get_close_matches(key, list(keys(OmegaConf.structured(HydraConf), "hydra.")), n=2, cutoff=0.75)
+    return f"did you mean {' or '.join(near)}?" if near else "--cfg hydra lists Hydra's keys"
+
+
+def _ratio(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, one, other).ratio()
 
 
 def known_keys() -> list[str]:
@@ -127,6 +165,12 @@ def _choice(error: MissingConfigException) -> str:
     options = [option for option in error.options or [] if not option.endswith("_schema")]
     if not group or not options:
         return unknown_key(str(error.missing_cfg_file))
+    plugin = missing(group, choice, options)
+    if plugin is not None:
+        return plugin
+    near = difflib.get_close_matches(choice.lower(), options, n=1, cutoff=0.75)
+    if near:
+        return f"{group}={choice} is not a choice; did you mean {group}={near[0]}? allowed: {', '.join(options)}"
     return f"{group}={choice} is not a choice; allowed: {', '.join(options)}"
 
 

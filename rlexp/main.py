@@ -24,9 +24,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from rlexp import early, launch, sweep
+from rlexp.arguments import asks_version, find_modules_here, read
 from rlexp.config import Config, conf_dir, plain, register, typed
 from rlexp.ending import BROKEN_POOL, Command, farewell, on_stop, remove_empty, said
-from rlexp.explain import check_arguments, explain, surplus_keys, unknown_key
+from rlexp.explain import explain, surplus_keys, unknown_key
 from rlexp.faults import Fault, writing
 from rlexp.launch import Interrupted, Job, Origin, RunFailed
 from rlexp.launch.cause import logged
@@ -284,8 +285,11 @@ def cli() -> None:
     Command.here, Command.typed = Path.cwd(), tuple(sys.argv[1:])
     early.install(on_stop)
     status = 0
+    find_modules_here()
+    if asks_version(sys.argv[1:]):
+        return
     try:
-        check_arguments(sys.argv[1:])
+        sys.argv[1:] = read(sys.argv[1:])
         sys.argv[1:] = prepared([*sys.argv[1:], *_torchrun_overrides(sys.argv[1:])])
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(run)()
     except ConfigError as error:

@@ -1,0 +1,222 @@
+"""Spellings of other libraries whose value means something else here: functions from the value to our words.
+
+Each takes the value as it was typed ("" where there was none) and the words of the command line, and returns the words to
+write, or, where it begins with a semicolon, advice.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+
+from rlexp.algos import ALGORITHMS, PPO
+from rlexp.config import EnvConfig, conf_dir
+
+Given = Mapping[str, str]
+Conversion = Callable[[str, Given], str]
+
+TRUE, FALSE = ("", "true", "1", "yes", "on", "y"), ("false", "0", "no", "off", "n", "none", "null", "-1")
+PRECISION = {
+    "32": "32-true", "fp32": "32-true", "float32": "32-true", "16": "16-mixed", "fp16": "16-mixed", "float16": "16-mixed",
+    "half": "16-mixed", "mixed": "bf16-mixed", "amp": "bf16-mixed", "bf16": "bf16-mixed", "bfloat16": "bf16-mixed",
+    "true": "bf16-mixed", "": "bf16-mixed",
+}  # fmt: skip
+"""How others name precisions."""
+
+
+def _device(value: str, given: Given) -> str:
+    kind, _, index = value.lower().partition(":")
+    if kind in ("gpu", "cuda", *TRUE):
+        here = f" (and CUDA_VISIBLE_DEVICES={index} before the command)" if index.isdigit() and index != "0" else ""
+        return f"accelerator=cuda{here}"
+    if kind.isdigit():
+        return f"accelerator=cuda (and CUDA_VISIBLE_DEVICES={kind} before the command)"
+    if kind in ("cpu", *FALSE):
+        return "accelerator=cpu"
+    return "accelerator=cpu or accelerator=cuda"
+
+
+def _no_device(value: str, given: Given) -> str:
+    return "accelerator=cpu" if value.lower() in TRUE else "accelerator=cuda"
+
+
+def _count_of_devices(value: str, given: Given) -> str:
+    listed = re.findall(r"\d+", value) if value.startswith("[") or "," in value else []
+    if listed:
+        return f"fabric.devices={len(listed)}"
+    return "the number of ranks, such as fabric.devices=1" if not value.isdigit() else f"fabric.devices={value}"
+
+
+def _rollout(given: Given) -> tuple[int, int, str]:
+    """Return environments and steps of a rollout, as given or by default, and a text that says so."""
+    envs = _number(given, "env.num_envs", EnvConfig().num_envs)
+    steps = _number(given, "algo.num_steps", ALGORITHMS["ppo"]().num_steps)
+    return envs, steps, f"env.num_envs={envs} x algo.num_steps={steps}"
+
+
+def _number(given: Given, key: str, default: int) -> int:
+    return int(given[key]) if given.get(key, "").isdigit() and int(given[key]) > 0 else default
+
+
+def _minibatches(value: str, given: Given) -> str:
+    envs, steps, text = _rollout(given)
+    count = int(value) if value.isdigit() and int(value) else 4
+    return f"algo.per_rank_batch_size={max(1, envs * steps // count)} ({text} steps / {count})"
+
+
+def _updates(value: str, given: Given) -> str:
+    envs, steps, text = _rollout(given)
+    count = int(value) if value.isdigit() else 100
+    return f"total_timesteps={count * envs * steps} ({count} updates of {text} steps)"
+
+
+def _steps_per_collect(value: str, given: Given) -> str:
+    envs, _, _ = _rollout(given)
+    count = int(value) if value.isdigit() else 512
+    return f"algo.num_steps={max(1, count // envs)} ({count} steps / env.num_envs={envs})"
+
+
+def _widths(value: str, given: Given) -> str:
+    widths = re.findall(r"\d+", value)
+    widths = widths * 2 if len(widths) == 1 and "[" not in value else widths
+    return f"'algo.hidden_sizes=[{','.join(widths or ['64', '64'])}]'"
+
+
+def _lower(key: str) -> Conversion:
+    return lambda value, given: f"{key}={value.rpartition('.')[2].strip(chr(39)).lower() or 'VALUE'}"
+
+
+def _schedule(value: str, given: Given) -> str:
+    return f"algo.anneal_lr={'true' if 'lin' in value.lower() or value.lower() in TRUE else 'false'}"
+
+
+def _fixed(words: str, otherwise: str = "") -> Conversion:
+    """Return a conversion of a switch: words where it is on, others where it is off."""
+    return lambda value, given: words if not otherwise or value.lower() in TRUE else otherwise
+
+
+def _experiment(value: str, given: Given) -> str:
+    """SheepRL's exp=, and CleanRL's and the zoo's name of an experiment."""
+    if value.lower() in ALGORITHMS or value.lower().endswith("_decoupled"):
+        return _algorithm(value, given)
+    if (conf_dir() / "experiment" / f"{value}.yaml").is_file():
+        return f"experiment={value}"
+    return f"hydra.run.dir=outputs/runs/{value or 'NAME'}"
+
+
+def _algorithm(value: str, given: Given) -> str:
+    name, _, rest = value.lower().partition("_")
+    if name not in ALGORITHMS or rest not in ("", "decoupled"):
+        return f"; algorithms here: {', '.join(f'algo={one}' for one in sorted(ALGORITHMS))}"
+    return f"algo={name}" + (" topology=decoupled fabric.devices=2" if rest else "")
+
+
+def _trainer(value: str, given: Given) -> str:
+    """lightning-hydra-template's trainer=."""
+    if value.startswith("ddp"):
+        return "fabric.devices=2 strategy=ddp"
+    return "accelerator=cpu" if value in ("cpu", "default") else "accelerator=cuda"
+
+
+def _seeds(value: str, given: Given) -> str:
+    listed = re.findall(r"\d+", value)
+    several = ",".join(listed) if len(listed) > 1 else ",".join(map(str, range(int(listed[0]) if listed else 3)))
+    return f"--multirun seed={several or '0'}"
+
+
+def _keywords(value: str, given: Given) -> str:
+    pairs = re.findall(r"['\"]?(\w+)['\"]?\s*[:=]\s*([^,{}\s]+)", value) or [("NAME", "VALUE")]
+    return " ".join(f"+env.kwargs.{name}={one}" for name, one in pairs)
+
+
+def _processes(value: str, given: Given) -> str:
+    return f"env.vectorization={'async' if re.search('sub|async|multi|ray', value.lower()) else 'sync'}"
+
+
+def _normalize(value: str, given: Given) -> str:
+    on = str(value.lower() not in FALSE).lower()
+    return f"env.normalize_observations={on} env.normalize_rewards={on}"
+
+
+def _run_test(value: str, given: Given) -> str:
+    return "eval.episodes=10" if value.lower() in TRUE else "eval.episodes=0"
+
+
+def _std(value: str, given: Given) -> str:
+    try:
+        return f"algo.log_std_init={math.log(float(value)):.4g}"
+    except ValueError:
+        return "algo.log_std_init=0"
+
+
+def _clip_value(value: str, given: Given) -> str:
+    """A clip range of its own for the value loss."""
+    if value.lower() in (*FALSE, "none", "null"):
+        return "algo.clip_vloss=false"
+    return f"algo.clip_vloss=true (with the range of algo.clip_coef={PPO().clip_coef})"
+
+
+def _plugin(kind: str) -> Conversion:
+    return lambda value, given: f"hydra/{kind}={value or 'NAME'}"
+
+
+CONVERTED: dict[str, tuple[Conversion, str]] = {
+    "device": (_device, "device cuda gpu use_gpu use_cuda gpu_id cuda_device sim_device rl_device torch_device gpu_idx "
+               "device_id train.device cuda_id"),
+    "no device": (_no_device, "no_cuda no_gpu disable_cuda cpu_only force_cpu cpu"),
+    "devices": (_count_of_devices, ""),
+    "minibatches": (_minibatches, "num_minibatches n_minibatch n_minibatches nminibatches num_mini_batches num_mini_batch "
+                    "num_batches minibatches per_rank_num_batches n_minibatchs num_batches_per_epoch"),
+    "updates": (_updates, "max_iterations max_iteration num_iterations n_iterations iterations n_iter max_iter num_updates "
+                "n_updates updates max_epochs max_epoch epochs epoch max_iters num_iters training_iteration"),
+    "collected": (_steps_per_collect, "step_per_collect steps_per_collect frames_per_batch steps_per_epoch "
+                  "step_per_epoch collect_steps rollout_size num_steps_per_update episode_per_collect"),
+    "widths": (_widths, "net_arch hidden_size hidden_dim hidden_dims hidden_layers fcnet_hiddens layers units dense_units "
+               "mlp_units hidden hid policy_kwargs mlp_hidden_sizes actor_hidden_dims critic_hidden_dims hidden_layer_sizes "
+               "policy_hidden_dims layer_size layer_sizes hidden_units width fc_dims arch.hidden num_hidden n_hidden"),
+    "activation": (_lower("algo.activation_function"), "activation activation_fn act nonlinearity act_fn dense_act "
+                   "fcnet_activation activation_func"),
+    "optimizer": (_lower("algo.optimizer"), "optimizer optim optimizer_class opt optimizer.name optimizer_name optimizer_type "
+                  "optimizer._target_"),
+    "schedule": (_schedule, "lr_schedule learning_rate_schedule schedule lr_decay_type"),
+    "experiment": (_experiment, "exp exp_name run_name name experiment_name task_name tags group log_name tb_log_name "
+                   "run_id exp_id experiment_id trial_name job_name"),
+    "algorithm": (_algorithm, "algorithm agent alg algo_name algo.name rl_algo agent.name method algorithm_name"),
+    "trainer": (_trainer, "trainer"),
+    "seeds": (_seeds, "seeds n_seeds num_seeds seed_list random_seeds"),
+    "keywords": (_keywords, "env_kwargs env_config env_args env_params environment_kwargs env.args eval_env_kwargs "
+                 "make_kwargs env_options"),
+    "processes": (_processes, "vec_env vec_env_type vec_env_cls vec_env_class parallel_env env_backend env_worker vec"),
+    "sync": (_fixed("env.vectorization=sync", "env.vectorization=async"), "env.sync_env sync_env sync"),
+    "async": (_fixed("env.vectorization=async", "env.vectorization=sync"),
+              "async async_env async_envs subproc subprocess async_vector_env parallel asynchronous env.async"),
+    "normalize": (_normalize, "normalize vec_normalize vecnormalize normalise normalization"),
+    "run test": (_run_test, "run_test algo.run_test eval_after_training final_eval"),
+    "std": (_std, "init_noise_std init_std std_init action_std action_std_init"),
+    "value clip": (_clip_value, "clip_range_vf cliprange_vf vf_clip_param vf_clip clip_vf_range vf_clip_coef"),
+    "precision": (lambda value, given: f"fabric.precision={PRECISION.get(value.lower(), value)}",
+                  "precision dtype mixed_precision amp use_amp fp16 bf16 half float_precision trainer.precision"),
+    "ranks": (lambda value, given: "fabric.devices=2", "distributed ddp multi_gpu multigpu data_parallel use_ddp"),
+    "decoupled": (_fixed("topology=decoupled fabric.devices=2", "topology=coupled"), "decoupled topology.decoupled"),
+    "short": (lambda value, given: "total_timesteps=1024", "dry_run fast_dev_run debug_run smoke_test"),
+    "sweep": (lambda value, given: "--multirun", "multirun multi_run sweeping"),
+    "launcher": (_plugin("launcher"), "launcher hydra.launcher hydra_launcher"),
+    "sweeper": (_plugin("sweeper"), "sweeper hydra.sweeper hydra_sweeper"),
+    "version": (lambda value, given: "--version", "ver version v_"),
+}  # fmt: skip
+"""A name for each conversion, the conversion, and the spellings that it takes."""
+
+VALUES: dict[str, tuple[tuple[str, ...], Conversion]] = {
+    "accelerator": (("gpu", "auto", "mps", "tpu", "cuda:0", "cuda:1", "true", "false"), _device),
+    "fabric.accelerator": (("gpu", "auto", "cuda:0", "cuda:1", "true", "false"), _device),
+    "fabric.devices": (("auto", "-1", "cpu", "cuda", "gpu"), _count_of_devices),
+    "fabric.precision": (tuple(name for name in PRECISION if name), lambda value, given:
+                         f"fabric.precision={PRECISION[value.lower()]}"),
+    "env.vectorization": (("subproc", "dummy", "async_vector", "sync_vector", "multiprocessing", "process"), _processes),
+    "topology.name": (("decoupled",), lambda value, given: "topology=decoupled"),
+    "resume": (("true", "false", "1", "0"), lambda value, given:
+               "resume=RUN_DIRECTORY" if value.lower() in TRUE else "resume=null"),
+    "experiment": (tuple(ALGORITHMS), lambda value, given: f"algo={value.lower()}"),
+}  # fmt: skip
+"""Our own keys and groups, values of others that they do not take, and what is written instead."""

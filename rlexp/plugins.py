@@ -1,0 +1,57 @@
+"""Plugins of Hydra that rlexp does not bring: which package each choice comes from."""
+
+from __future__ import annotations
+
+import difflib
+
+HYDRA = '"hydra-core<1.4"'
+"""Beside a plugin: the plugins' own requirements let a pre-release of Hydra in."""
+PLUGINS = {
+    "hydra/launcher": {
+        "joblib": 'pip install "rlexp[joblib]"',
+        "submitit_local": f"pip install hydra-submitit-launcher {HYDRA}",
+        "submitit_slurm": f"pip install hydra-submitit-launcher {HYDRA}",
+        "ray": f'pip install hydra-ray-launcher {HYDRA} "cloudpickle<3"',
+        "ray_aws": f'pip install hydra-ray-launcher {HYDRA} "cloudpickle<3"',
+        "rq": f"pip install hydra-rq-launcher {HYDRA}",
+    },
+    "hydra/sweeper": {
+        "optuna": f'pip install hydra-optuna-sweeper {HYDRA} "optuna<3"',
+        "ax": f"pip install hydra-ax-sweeper {HYDRA}",
+        "nevergrad": f"pip install hydra-nevergrad-sweeper {HYDRA}",
+    },
+    "hydra/hydra_logging": {"colorlog": f"pip install hydra-colorlog {HYDRA}"},
+    "hydra/job_logging": {"colorlog": f"pip install hydra-colorlog {HYDRA}"},
+}
+"""The group, the choice, and the command that installs it."""
+OTHERS = {"submitit": "submitit_local", "slurm": "submitit_slurm", "loky": "joblib", "parallel": "joblib"}
+"""What people type instead."""
+
+
+def missing(group: str, choice: str, options: list[str]) -> str | None:
+    """Return one line on a choice of a group of Hydra that no installed package brings; None: it is of none known.
+
+    Args:
+        group: such as hydra/launcher.
+        choice: what was asked for.
+        options: the choices that there are.
+    """
+    known = PLUGINS.get(group, {})
+    near = difflib.get_close_matches(choice, [*known, *options], n=1, cutoff=0.75)
+    name = choice if choice in known else OTHERS.get(choice, near[0] if near else "")
+    renamed = "" if name == choice else f"{group}={choice} is not a choice; write {group}={name}"
+    if name in options:
+        return renamed or None
+    if name not in known:
+        return None
+    return f"{renamed or f'{group}={choice}'} needs a package that is missing; install it with: {known[name]}"
+
+
+def needed(key: str) -> str | None:
+    """Return which choice has a key of the Hydra namespace that is not there, such as hydra.launcher.n_jobs."""
+    node = ".".join(key.split(".")[:2])
+    choices = {
+        "hydra.launcher": "hydra/launcher=joblib, which is one with settings; the default runs one job at a time",
+        "hydra.sweeper": "another hydra/sweeper, such as optuna; the default has none but max_batch_size and params",
+    }
+    return f"{key} needs {choices[node]}" if node in choices and key.count(".") > 1 else None
