@@ -21,7 +21,7 @@ from rlexp.config import Config, conf_dir
 from rlexp.conversions import CONVERTED, VALUES, Conversion
 from rlexp.explain import check_arguments, known_keys, near_keys
 from rlexp.settings import ConfigError, fields_of
-from rlexp.synonyms import ADVICE, PREFIXES, RENAMED
+from rlexp.synonyms import ADVICE, EVALUATION, PREFIXES, RENAMED
 
 SWITCHES = ("--help", "-h", "--hydra-help", "--resolve", "--run", "-r", "--multirun", "-m")
 OPTIONS = (
@@ -97,7 +97,7 @@ def translated(
     Raises:
         ConfigError: some are not ours; the line holds what to write instead of each.
     """
-    given = {word.lstrip("+").partition("=")[0]: word.partition("=")[2] for word in arguments if "=" in word}
+    given = _given(arguments, vocabulary)
     kept: list[str] = []
     answers: list[str] = []
     queue = deque(arguments)
@@ -112,7 +112,9 @@ def translated(
             continue
         elif re.match(r"--?[A-Za-z]", word):
             answer = _option(word, queue, vocabulary, given)
-        elif "=" in word and not word.startswith("~"):
+        elif word.startswith("~"):
+            answer = _deletion(word.lstrip("~").partition("=")[0], vocabulary)
+        elif "=" in word:
             answer = _pair(word, vocabulary, given)
         elif re.fullmatch(r"[\w./:-]+", word):
             answer = _bare(word, queue, vocabulary, given)
@@ -147,6 +149,43 @@ def training() -> Vocabulary:
     return Vocabulary(keys, groups, answers)
 
 
+def read_evaluation(arguments: Sequence[str], keys: Mapping[str, bool]) -> list[str]:
+    """Return the arguments of the command that evaluates.
+
+    Args:
+        arguments: of the command line.
+        keys: what it takes, and whether each is a switch.
+
+    Raises:
+        ConfigError: some are not ours; the line holds what to write instead of each.
+    """
+    answers: dict[str, str | Conversion] = {"stochastic": lambda value, given: "deterministic=false"}
+    for found, spellings in EVALUATION.items():
+        answers |= dict.fromkeys(spellings.split(), found)
+    paths = [word for word in arguments if word.endswith(".ckpt") and "=" not in word and not word.startswith("-")]
+    if len(arguments) == len(paths) == 1:
+        raise ConfigError(f"{paths[0]}: write {written('checkpoint', paths[0])}")
+    return translated(arguments, Vocabulary(keys, {}, answers))
+
+
+def _given(arguments: Sequence[str], vocabulary: Vocabulary) -> dict[str, str]:
+    """Return what is given for each of our keys, by whatever spelling."""
+    given = {}
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, equals, value = word.lstrip("+-").partition("=")
+        found = _found(_normal(name), vocabulary)
+        if isinstance(found, str) and (equals or word.startswith("-")):
+            given[found] = value if equals else following
+    return given
+
+
+def _deletion(key: str, vocabulary: Vocabulary) -> str | None:
+    """Return the answer to ~key; None where Hydra may see to it."""
+    if key in vocabulary.keys or (key in vocabulary.groups and key != "experiment"):
+        return f"~{key}: {key} cannot be taken out; leave it out for its default, or write {key}=VALUE"
+    return None
+
+
 def _option(word: str, queue: deque[str], vocabulary: Vocabulary, given: Mapping[str, str]) -> str:
     """Return the answer to a word that begins with a dash; its value is taken from the queue."""
     name, equals, value = word.lstrip("-").partition("=")
@@ -161,7 +200,7 @@ def _option(word: str, queue: deque[str], vocabulary: Vocabulary, given: Mapping
         word = f"{word} {value}"
     if f"--{name.replace('_', '-')}" in (*SWITCHES, *OPTIONS):
         return f"{word}: write --{name.replace('_', '-')} {value}".rstrip()
-    return _answered(word, name, value, vocabulary, given) or _no_option(word, name)
+    return _answered(word, name, value, vocabulary, given) or _no_option(word, name, vocabulary)
 
 
 def _pair(word: str, vocabulary: Vocabulary, given: Mapping[str, str]) -> str | None:
@@ -177,7 +216,7 @@ def _pair(word: str, vocabulary: Vocabulary, given: Mapping[str, str]) -> str | 
             return f"{word}: write {_converted('algorithm')(value, given)}"
         return None
     if key in vocabulary.keys:
-        return _number(word, key, value, given)
+        return _number(word, key, value)
     if key.startswith(("hydra/", "env.kwargs.")) or "@" in key:
         return None
     return _answered(word, _normal(key), value, vocabulary, given, known=key in NODES)
@@ -214,14 +253,16 @@ def _answered(
         return f"{shown}{text}" if text.startswith(";") else f"{shown}: write {text}"
     if found.startswith(";"):
         return f"{shown}{found.replace(';', ':', 1)}"
-    if found == "env" and value not in vocabulary.groups["env"]:
-        found = "env.id"
+    if found in ("env", "env.id"):
+        found = "env" if value in vocabulary.groups.get("env", ()) else "env.id"
     if negated:
         value = "false"
     elif vocabulary.keys.get(found) and (value == "" or _boolean(value)):
         value = "false" if value.lower() in ("0", "false", "no", "off") else "true"
     if found in VALUES and value.lower() in VALUES[found][0]:
         return f"{shown}: write {VALUES[found][1](value, given)}"
+    if found in _whole_numbers():
+        value = _as_whole(value) or value
     return f"{shown}: write {written(found, value)}"
 
 
@@ -240,18 +281,23 @@ def _found(name: str, vocabulary: Vocabulary, exact: bool = False) -> str | Conv
     return leaves[0] if len(leaves) == 1 else None
 
 
-def _number(word: str, key: str, value: str, given: Mapping[str, str]) -> str | None:
-    """Return the answer to a whole number written as 1e6, 100k, 1M or 1,000,000, which YAML takes for something else."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(?:[eE]\+?(\d{1,2})|([kKmM]))", value)
+def _number(word: str, key: str, value: str) -> str | None:
+    """Return the answer to a whole number that YAML takes for something else."""
     if key not in _whole_numbers():
         return None
-    if match is not None:
-        power = int(match[2]) if match[2] else {"k": 3, "m": 6}[match[3].lower()]
-        number = float(match[1]) * 10.0**power
-        return f"{word}: write {key}={number:.0f}" if number == int(number) else None
-    if key == "total_timesteps" and re.fullmatch(r"\d{1,3}(,000)+", value):
-        return f"{word}: write {key}={value.replace(',', '')}"
-    return None
+    number = _as_whole(value)
+    if number is None and key == "total_timesteps" and re.fullmatch(r"\d{1,3}(,000)+", value):
+        number = value.replace(",", "")
+    return None if number is None else f"{word}: write {key}={number}"
+
+
+def _as_whole(value: str) -> str | None:
+    """Return the digits of a whole number written as 1e6, 100k or 1.5M; None: it is none."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(?:[eE]\+?(\d{1,2})|([kKmM]))", value)
+    if match is None:
+        return None
+    number = float(match[1]) * 10.0 ** (int(match[2]) if match[2] else {"k": 3, "m": 6}[match[3].lower()])
+    return f"{number:.0f}" if number == int(number) else None
 
 
 @functools.cache
@@ -308,9 +354,10 @@ def written(key: str, value: str) -> str:
     return f'"{word}"' if "'" in word and not re.search(r'["$`\\!]', word) else shlex.quote(word)
 
 
-def _no_option(word: str, name: str) -> str:
-    near = near_keys(name)
-    hint = f"did you mean {' or '.join(near)}?" if near else "--cfg job lists the keys"
+def _no_option(word: str, name: str, vocabulary: Vocabulary) -> str:
+    near = near_keys(name) if vocabulary.groups else []
+    keys = "--cfg job lists the keys" if vocabulary.groups else f"keys: {', '.join(vocabulary.keys)}"
+    hint = f"did you mean {' or '.join(near)}?" if near else keys
     return f"{word}: there is no such option; write key=value without dashes ({hint})"
 
 

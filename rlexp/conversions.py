@@ -157,6 +157,10 @@ def _clip_value(value: str, given: Given) -> str:
     return f"algo.clip_vloss=true (with the range of algo.clip_coef={PPO().clip_coef})"
 
 
+def _precision(value: str, given: Given) -> str:
+    return f"fabric.precision={PRECISION.get(value.lower(), '32-true' if value.lower() in FALSE else value)}"
+
+
 def _plugin(kind: str) -> Conversion:
     return lambda value, given: f"hydra/{kind}={value or 'NAME'}"
 
@@ -195,8 +199,8 @@ CONVERTED: dict[str, tuple[Conversion, str]] = {
     "run test": (_run_test, "run_test algo.run_test eval_after_training final_eval"),
     "std": (_std, "init_noise_std init_std std_init action_std action_std_init"),
     "value clip": (_clip_value, "clip_range_vf cliprange_vf vf_clip_param vf_clip clip_vf_range vf_clip_coef"),
-    "precision": (lambda value, given: f"fabric.precision={PRECISION.get(value.lower(), value)}",
-                  "precision dtype mixed_precision amp use_amp fp16 bf16 half float_precision trainer.precision"),
+    "precision": (_precision, "precision dtype mixed_precision amp use_amp bf16 float_precision trainer.precision"),
+    "half": (_fixed("fabric.precision=16-mixed accelerator=cuda", "fabric.precision=32-true"), "fp16 half float16 use_fp16"),
     "ranks": (lambda value, given: "fabric.devices=2", "distributed ddp multi_gpu multigpu data_parallel use_ddp"),
     "decoupled": (_fixed("topology=decoupled fabric.devices=2", "topology=coupled"), "decoupled topology.decoupled"),
     "short": (lambda value, given: "total_timesteps=1024", "dry_run fast_dev_run debug_run smoke_test"),
@@ -211,8 +215,7 @@ VALUES: dict[str, tuple[tuple[str, ...], Conversion]] = {
     "accelerator": (("gpu", "auto", "mps", "tpu", "cuda:0", "cuda:1", "true", "false"), _device),
     "fabric.accelerator": (("gpu", "auto", "cuda:0", "cuda:1", "true", "false"), _device),
     "fabric.devices": (("auto", "-1", "cpu", "cuda", "gpu"), _count_of_devices),
-    "fabric.precision": (tuple(name for name in PRECISION if name), lambda value, given:
-                         f"fabric.precision={PRECISION[value.lower()]}"),
+    "fabric.precision": (tuple(name for name in PRECISION if name), _precision),
     "env.vectorization": (("subproc", "dummy", "async_vector", "sync_vector", "multiprocessing", "process"), _processes),
     "topology.name": (("decoupled",), lambda value, given: "topology=decoupled"),
     "resume": (("true", "false", "1", "0"), lambda value, given:

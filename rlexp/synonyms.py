@@ -118,6 +118,8 @@ ADVICE = {
     "capture_video=true writes videos; which episodes they show is not a setting": "video_length video_interval "
     "record_video_frequency capture_video_freq video_freq video_every video_trigger video_fps record_every video_dir "
     "video_folder",
+    "leave it out: the command trains; to evaluate a checkpoint: python -m rlexp.evaluate checkpoint=PATH": "train do_train "
+    "learn fit is_train training",
     "to evaluate a checkpoint: python -m rlexp.evaluate checkpoint=PATH": "evaluate play enjoy mode eval_only test train_only "
     "evaluation inference eval_mode run_mode load_and_eval validate test_only",
     "the networks follow from the spaces; algo.hidden_sizes and algo.activation_function shape them": "policy_class "
@@ -147,3 +149,18 @@ ADVICE = {
     "backend_vec num_envs_per_process envs_per_worker vec_normalize_path",
 }
 """What to do instead where there is no key, and the spellings that ask for it."""
+
+EVALUATION = {
+    "checkpoint": "ckpt_path load ckpt model_path path resume checkpoint_path trained_agent i run run_dir load_run model weights "
+    "load_path load_checkpoint resume_from file policy_path restore checkpoint.path checkpoint.resume_from load_model folder f",
+    "episodes": "n_eval_episodes num_episodes n_episodes eval_episodes n num_eval_episodes eval.episodes n_eval test_episodes "
+    "num_test_episodes test_num eval_num_episodes",
+    "deterministic": "greedy det deterministic_policy",
+    "capture_video": "video record_video record save_video film videos save_videos render render_mode env.capture_video",
+    "env_id": "env env.id environment gym_id env_name task environment_id env.name",
+    "seed": "random_seed eval_seed rng_seed",
+    "; it comes from the checkpoint, so leave it out": "algo algo_name experiment exp total_timesteps algorithm topology config "
+    "num_envs env.num_envs n_envs",
+    "; leave it out: evaluation runs on the CPU": "device accelerator cuda gpu fabric.accelerator fabric.devices devices use_cuda",
+}
+"""The same for the command that evaluates: its key, or advice, and other spellings."""
