@@ -15,8 +15,8 @@ from gymnasium.wrappers import FrameStackObservation, RecordVideo
 
 from rlexp.config import EnvConfig
 from rlexp.envs.guard import Guard
-from rlexp.envs.randomness import OwnGlobals
 from rlexp.envs.packages import import_for
+from rlexp.envs.randomness import OwnGlobals
 from rlexp.envs.replay import Replay
 from rlexp.faults import writing
 
