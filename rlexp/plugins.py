@@ -46,7 +46,8 @@ def missing(group: str, choice: str, options: list[str]) -> str | None:
         return renamed or None
     if name not in known:
         return None
-    return f"{renamed or f'{group}={choice}'} needs a package that is missing; install it with: {known[name]}"
+    subject = f"{renamed}, which" if renamed else f"{group}={choice}"
+    return f"{subject} needs a package that is missing; install it with: {known[name]}"
 
 
 def near_group(key: str) -> str | None:

@@ -237,6 +237,63 @@ ADVICE = {
 }
 """What to do instead where there is no key, and the spellings that ask for it."""
 
+CONVERTED = {
+    "device": (
+        "device cuda gpu use_gpu use_cuda gpu_id cuda_device sim_device rl_device torch_device gpu_idx device_id "
+        "train.device cuda_id"
+    ),
+    "no device": ("no_cuda no_gpu disable_cuda cpu_only force_cpu cpu"),
+    "minibatches": (
+        "num_minibatches n_minibatch n_minibatches nminibatches num_mini_batches num_mini_batch num_batches "
+        "minibatches per_rank_num_batches n_minibatchs num_batches_per_epoch"
+    ),
+    "updates": (
+        "max_iterations max_iteration num_iterations n_iterations iterations n_iter max_iter num_updates n_updates "
+        "updates max_epochs max_epoch epochs epoch max_iters num_iters training_iteration"
+    ),
+    "collected": (
+        "step_per_collect steps_per_collect frames_per_batch steps_per_epoch step_per_epoch collect_steps "
+        "rollout_size num_steps_per_update episode_per_collect"
+    ),
+    "widths": (
+        "net_arch hidden_size hidden_dim hidden_dims hidden_layers fcnet_hiddens layers units dense_units mlp_units "
+        "hidden hid policy_kwargs mlp_hidden_sizes actor_hidden_dims critic_hidden_dims hidden_layer_sizes "
+        "policy_hidden_dims layer_size layer_sizes hidden_units width fc_dims arch.hidden num_hidden n_hidden"
+    ),
+    "activation": ("activation activation_fn act nonlinearity act_fn dense_act fcnet_activation activation_func"),
+    "optimizer": (
+        "optimizer optim optimizer_class opt optimizer.name optimizer_name optimizer_type optimizer._target_"
+    ),
+    "schedule": ("lr_schedule learning_rate_schedule schedule lr_decay_type"),
+    "experiment": (
+        "exp exp_name run_name name experiment_name task_name tags group log_name tb_log_name run_id exp_id "
+        "experiment_id trial_name job_name"
+    ),
+    "algorithm": ("algorithm agent alg algo_name algo.name rl_algo agent.name method algorithm_name"),
+    "trainer": ("trainer"),
+    "seeds": ("seeds n_seeds num_seeds seed_list random_seeds"),
+    "keywords": (
+        "env_kwargs env_config env_args env_params environment_kwargs env.args eval_env_kwargs make_kwargs env_options"
+    ),
+    "processes": ("vec_env vec_env_type vec_env_cls vec_env_class parallel_env env_backend env_worker vec"),
+    "sync": ("env.sync_env sync_env sync"),
+    "async": ("async async_env async_envs subproc subprocess async_vector_env parallel asynchronous env.async"),
+    "normalize": ("normalize vec_normalize vecnormalize normalise normalization"),
+    "run test": ("run_test algo.run_test eval_after_training final_eval"),
+    "std": ("init_noise_std init_std std_init action_std action_std_init"),
+    "value clip": ("clip_range_vf cliprange_vf vf_clip_param vf_clip clip_vf_range vf_clip_coef"),
+    "precision": ("precision dtype mixed_precision amp use_amp bf16 float_precision trainer.precision"),
+    "half": ("fp16 half float16 use_fp16"),
+    "ranks": ("distributed ddp multi_gpu multigpu data_parallel use_ddp"),
+    "decoupled": ("decoupled topology.decoupled"),
+    "short": ("dry_run fast_dev_run debug_run smoke_test"),
+    "sweep": ("multirun multi_run sweeping"),
+    "launcher": ("launcher hydra.launcher hydra_launcher"),
+    "sweeper": ("sweeper hydra.sweeper hydra_sweeper"),
+    "version": ("ver version v_"),
+}
+"""The name of a conversion of the value, in `rlexp.conversions`, and the spellings that it takes."""
+
 EVALUATION = {
     "checkpoint": (
         "ckpt_path load ckpt model_path path resume checkpoint_path trained_agent i run run_dir load_run model "

@@ -130,6 +130,12 @@ def package_of(env_id: str) -> Package | None:
     return next((package for package in PACKAGES if re.match(package.pattern, env_id)), None)
 
 
+def is_name(value: str) -> bool:
+    """Return whether a word is the name of an environment without its version."""
+    known = package_of(value) is not None
+    return known or any(one.rpartition("-v")[0] == value for one in gymnasium.registry)
+
+
 def installed(module: str) -> bool:
     """Return whether a module can be found, without importing more than what it lies in."""
     try:
