@@ -1,7 +1,7 @@
 """Spellings of other libraries whose value means something else here: functions from the value to our words.
 
-Each takes the value as it was typed ("" where there was none) and the words of the command line, and returns the words to
-write, or, where it begins with a semicolon, advice.
+Each takes the value as it was typed ("" where there was none) and what the command line gives for our keys, and returns
+the words to write, or advice, which begins with a semicolon.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ Conversion = Callable[[str, Given], str]
 
 TRUE, FALSE = ("", "true", "1", "yes", "on", "y"), ("false", "0", "no", "off", "n", "none", "null", "-1")
 PRECISION = {
-    "32": "32-true", "fp32": "32-true", "float32": "32-true", "16": "16-mixed", "fp16": "16-mixed", "float16": "16-mixed",
-    "half": "16-mixed", "mixed": "bf16-mixed", "amp": "bf16-mixed", "bf16": "bf16-mixed", "bfloat16": "bf16-mixed",
-    "true": "bf16-mixed", "": "bf16-mixed",
+    "32": "32-true", "fp32": "32-true", "float32": "32-true", "16": "16-mixed", "fp16": "16-mixed",
+    "float16": "16-mixed", "half": "16-mixed", "mixed": "bf16-mixed", "amp": "bf16-mixed",
+    "bf16": "bf16-mixed", "bfloat16": "bf16-mixed", "true": "bf16-mixed", "": "bf16-mixed",
 }  # fmt: skip
 """How others name precisions."""
 
@@ -157,63 +157,54 @@ def _clip_value(value: str, given: Given) -> str:
     return f"algo.clip_vloss=true (with the range of algo.clip_coef={PPO().clip_coef})"
 
 
+def _precision(value: str, given: Given) -> str:
+    return f"fabric.precision={PRECISION.get(value.lower(), '32-true' if value.lower() in FALSE else value)}"
+
+
 def _plugin(kind: str) -> Conversion:
     return lambda value, given: f"hydra/{kind}={value or 'NAME'}"
 
 
-CONVERTED: dict[str, tuple[Conversion, str]] = {
-    "device": (_device, "device cuda gpu use_gpu use_cuda gpu_id cuda_device sim_device rl_device torch_device gpu_idx "
-               "device_id train.device cuda_id"),
-    "no device": (_no_device, "no_cuda no_gpu disable_cuda cpu_only force_cpu cpu"),
-    "devices": (_count_of_devices, ""),
-    "minibatches": (_minibatches, "num_minibatches n_minibatch n_minibatches nminibatches num_mini_batches num_mini_batch "
-                    "num_batches minibatches per_rank_num_batches n_minibatchs num_batches_per_epoch"),
-    "updates": (_updates, "max_iterations max_iteration num_iterations n_iterations iterations n_iter max_iter num_updates "
-                "n_updates updates max_epochs max_epoch epochs epoch max_iters num_iters training_iteration"),
-    "collected": (_steps_per_collect, "step_per_collect steps_per_collect frames_per_batch steps_per_epoch "
-                  "step_per_epoch collect_steps rollout_size num_steps_per_update episode_per_collect"),
-    "widths": (_widths, "net_arch hidden_size hidden_dim hidden_dims hidden_layers fcnet_hiddens layers units dense_units "
-               "mlp_units hidden hid policy_kwargs mlp_hidden_sizes actor_hidden_dims critic_hidden_dims hidden_layer_sizes "
-               "policy_hidden_dims layer_size layer_sizes hidden_units width fc_dims arch.hidden num_hidden n_hidden"),
-    "activation": (_lower("algo.activation_function"), "activation activation_fn act nonlinearity act_fn dense_act "
-                   "fcnet_activation activation_func"),
-    "optimizer": (_lower("algo.optimizer"), "optimizer optim optimizer_class opt optimizer.name optimizer_name optimizer_type "
-                  "optimizer._target_"),
-    "schedule": (_schedule, "lr_schedule learning_rate_schedule schedule lr_decay_type"),
-    "experiment": (_experiment, "exp exp_name run_name name experiment_name task_name tags group log_name tb_log_name "
-                   "run_id exp_id experiment_id trial_name job_name"),
-    "algorithm": (_algorithm, "algorithm agent alg algo_name algo.name rl_algo agent.name method algorithm_name"),
-    "trainer": (_trainer, "trainer"),
-    "seeds": (_seeds, "seeds n_seeds num_seeds seed_list random_seeds"),
-    "keywords": (_keywords, "env_kwargs env_config env_args env_params environment_kwargs env.args eval_env_kwargs "
-                 "make_kwargs env_options"),
-    "processes": (_processes, "vec_env vec_env_type vec_env_cls vec_env_class parallel_env env_backend env_worker vec"),
-    "sync": (_fixed("env.vectorization=sync", "env.vectorization=async"), "env.sync_env sync_env sync"),
-    "async": (_fixed("env.vectorization=async", "env.vectorization=sync"),
-              "async async_env async_envs subproc subprocess async_vector_env parallel asynchronous env.async"),
-    "normalize": (_normalize, "normalize vec_normalize vecnormalize normalise normalization"),
-    "run test": (_run_test, "run_test algo.run_test eval_after_training final_eval"),
-    "std": (_std, "init_noise_std init_std std_init action_std action_std_init"),
-    "value clip": (_clip_value, "clip_range_vf cliprange_vf vf_clip_param vf_clip clip_vf_range vf_clip_coef"),
-    "precision": (lambda value, given: f"fabric.precision={PRECISION.get(value.lower(), value)}",
-                  "precision dtype mixed_precision amp use_amp fp16 bf16 half float_precision trainer.precision"),
-    "ranks": (lambda value, given: "fabric.devices=2", "distributed ddp multi_gpu multigpu data_parallel use_ddp"),
-    "decoupled": (_fixed("topology=decoupled fabric.devices=2", "topology=coupled"), "decoupled topology.decoupled"),
-    "short": (lambda value, given: "total_timesteps=1024", "dry_run fast_dev_run debug_run smoke_test"),
-    "sweep": (lambda value, given: "--multirun", "multirun multi_run sweeping"),
-    "launcher": (_plugin("launcher"), "launcher hydra.launcher hydra_launcher"),
-    "sweeper": (_plugin("sweeper"), "sweeper hydra.sweeper hydra_sweeper"),
-    "version": (lambda value, given: "--version", "ver version v_"),
-}  # fmt: skip
-"""A name for each conversion, the conversion, and the spellings that it takes."""
+CONVERSIONS: dict[str, Conversion] = {
+    "device": _device,
+    "no device": _no_device,
+    "minibatches": _minibatches,
+    "updates": _updates,
+    "collected": _steps_per_collect,
+    "widths": _widths,
+    "activation": _lower("algo.activation_function"),
+    "optimizer": _lower("algo.optimizer"),
+    "schedule": _schedule,
+    "experiment": _experiment,
+    "algorithm": _algorithm,
+    "trainer": _trainer,
+    "seeds": _seeds,
+    "keywords": _keywords,
+    "processes": _processes,
+    "sync": _fixed("env.vectorization=sync", "env.vectorization=async"),
+    "async": _fixed("env.vectorization=async", "env.vectorization=sync"),
+    "normalize": _normalize,
+    "run test": _run_test,
+    "std": _std,
+    "value clip": _clip_value,
+    "precision": _precision,
+    "half": _fixed("fabric.precision=16-mixed accelerator=cuda", "fabric.precision=32-true"),
+    "ranks": lambda value, given: "fabric.devices=2",
+    "decoupled": _fixed("topology=decoupled fabric.devices=2", "topology=coupled"),
+    "short": lambda value, given: "total_timesteps=1024",
+    "sweep": lambda value, given: "--multirun",
+    "launcher": _plugin("launcher"),
+    "sweeper": _plugin("sweeper"),
+    "version": lambda value, given: "--version",
+}
+"""By the names that `rlexp.synonyms.CONVERTED` gives them."""
 
 VALUES: dict[str, tuple[tuple[str, ...], Conversion]] = {
     "accelerator": (("gpu", "auto", "mps", "tpu", "cuda:0", "cuda:1", "true", "false"), _device),
     "fabric.accelerator": (("gpu", "auto", "cuda:0", "cuda:1", "true", "false"), _device),
     "fabric.devices": (("auto", "-1", "cpu", "cuda", "gpu"), _count_of_devices),
-    "fabric.precision": (tuple(name for name in PRECISION if name), lambda value, given:
-                         f"fabric.precision={PRECISION[value.lower()]}"),
-    "env.vectorization": (("subproc", "dummy", "async_vector", "sync_vector", "multiprocessing", "process"), _processes),
+    "fabric.precision": (tuple(name for name in PRECISION if name), _precision),
+    "env.vectorization": (("subproc", "dummy", "async_vector", "sync_vector", "multiprocessing"), _processes),
     "topology.name": (("decoupled",), lambda value, given: "topology=decoupled"),
     "resume": (("true", "false", "1", "0"), lambda value, given:
                "resume=RUN_DIRECTORY" if value.lower() in TRUE else "resume=null"),

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from rlexp.arguments import asks_version, find_modules_here, read_evaluation
 from rlexp.config import Config
 from rlexp.display import EvaluationDisplay
 from rlexp.faults import Fault
@@ -254,7 +255,7 @@ def parse(arguments: Sequence[str]) -> Options:
     types = {option.name: option.type for option in dataclasses.fields(Options)}
     keys = ", ".join(types)
     options = OmegaConf.structured(Options)
-    for argument in arguments:
+    for argument in read_evaluation(arguments, {name: kind == "bool" for name, kind in types.items()}):
         key, equals, text = argument.partition("=")
         if not equals:
             raise ConfigError(f"{argument!r} is not of the form key=value; keys: {keys}")
@@ -346,6 +347,9 @@ def main(options: Options) -> dict[str, Any]:
 
 def cli() -> None:
     """Run the command and exit: 0, or 1 with one line on the standard error."""
+    find_modules_here()
+    if asks_version(sys.argv[1:]):
+        return
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(__doc__)
         return

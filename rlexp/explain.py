@@ -15,7 +15,7 @@ from omegaconf.errors import ConfigKeyError, InterpolationToMissingValueError, O
 
 from rlexp.algos import ALGORITHMS
 from rlexp.config import Config, conf_dir
-from rlexp.plugins import missing, needed
+from rlexp.plugins import missing, near_group, needed
 from rlexp.settings import ConfigError, fields_of, printable
 
 MOST_NEAR, LEAST_NEAR = 3, 0.75
@@ -75,6 +75,10 @@ def _explained(error: Exception) -> str:
             type_name = _type_name(cause.full_key)
             return f"{cause.full_key}: {reason}" + (f"; its type is {type_name}" if type_name else "")
     text = " ".join(str(error).split())
+    group = re.match(r"Could not (?:override|delete)(?: from config.)? '([\w./]+)(@[\w.:]*)?'", text)
+    if group is not None:
+        name = group.group(1)
+        return f"{name} takes no package; write {name}=CHOICE" if group.group(2) else unknown_key(name)
     if isinstance(error, ConfigCompositionException) and text.startswith("Ambiguous value"):
         value = re.search(r"'(.*?)'", text)
         given = value.group(1) if value else "an override"
@@ -91,6 +95,8 @@ def unknown_key(key: str) -> str:
         return f"{key} is a key of {' and '.join(f'algo={owner}' for owner in owners)}, not of the chosen algorithm"
     if key.startswith("env.kwargs."):
         return f"{key} is new; write +{key}=VALUE to hand a keyword argument to the environment"
+    if key.startswith("hydra/") and near_group(key):
+        return f"unknown group {key}; did you mean {near_group(key)}?"
     if key.startswith("hydra."):
         return needed(key) or f"unknown key {key}; {_near_in_hydra(key)}"
     near = near_keys(key)

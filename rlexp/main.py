@@ -23,7 +23,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from rlexp import arguments, early, launch, sweep
+from rlexp import early, launch, sweep
+from rlexp.arguments import asks_version, find_modules_here, read
 from rlexp.config import Config, conf_dir, plain, register, typed
 from rlexp.ending import BROKEN_POOL, Command, farewell, on_stop, remove_empty, said
 from rlexp.explain import explain, surplus_keys, unknown_key
@@ -290,11 +291,11 @@ def cli() -> None:
     early.install(on_stop)
     wait_politely()
     status = 0
-    arguments.find_modules_here()
-    if arguments.asks_version(sys.argv[1:]):
+    find_modules_here()
+    if asks_version(sys.argv[1:]):
         return
     try:
-        sys.argv[1:] = arguments.read(sys.argv[1:])
+        sys.argv[1:] = read(sys.argv[1:])
         sys.argv[1:] = prepared([*sys.argv[1:], *_torchrun_overrides(sys.argv[1:])])
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(run)()
     except ConfigError as error:

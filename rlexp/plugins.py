@@ -36,7 +36,9 @@ def missing(group: str, choice: str, options: list[str]) -> str | None:
         choice: what was asked for.
         options: the choices that there are.
     """
-    known = PLUGINS.get(group, {})
+    if group not in PLUGINS:
+        return None
+    known = PLUGINS[group]
     near = difflib.get_close_matches(choice, [*known, *options], n=1, cutoff=0.75)
     name = choice if choice in known else OTHERS.get(choice, near[0] if near else "")
     renamed = "" if name == choice else f"{group}={choice} is not a choice; write {group}={name}"
@@ -44,7 +46,13 @@ def missing(group: str, choice: str, options: list[str]) -> str | None:
         return renamed or None
     if name not in known:
         return None
-    return f"{renamed or f'{group}={choice}'} needs a package that is missing; install it with: {known[name]}"
+    subject = f"{renamed}, which" if renamed else f"{group}={choice}"
+    return f"{subject} needs a package that is missing; install it with: {known[name]}"
+
+
+def near_group(key: str) -> str | None:
+    """Return the group of Hydra that a mistyped one may stand for; None: none."""
+    return next(iter(difflib.get_close_matches(key, PLUGINS, n=1, cutoff=0.8)), None)
 
 
 def needed(key: str) -> str | None:

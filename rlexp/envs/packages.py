@@ -6,6 +6,7 @@ for the ids of the table below nobody needs to say it.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -36,15 +37,16 @@ class Package(NamedTuple):
 
 
 GAMES = """
-    Adventure AirRaid Alien Amidar Assault Asterix Asteroids Atlantis Atlantis2 Backgammon BankHeist BasicMath BattleZone
-    BeamRider Berzerk Bowling Boxing Breakout Carnival Casino Centipede ChopperCommand CrazyClimber Crossbow
-    Darkchambers Defender DemonAttack DonkeyKong DoubleDunk Earthworld ElevatorAction Enduro Entombed Et FishingDerby
-    FlagCapture Freeway Frogger Frostbite Galaxian Gopher Gravitar Hangman HauntedHouse Hero HumanCannonball IceHockey
-    Jamesbond JourneyEscape Kaboom Kangaroo KeystoneKapers KingKong Klax Koolaid Krull KungFuMaster LaserGates
-    LostLuggage MarioBros MiniatureGolf MontezumaRevenge MrDo MsPacman NameThisGame Othello Pacman Phoenix Pitfall
-    Pitfall2 Pong Pooyan PrivateEye Qbert Riverraid RoadRunner Robotank Seaquest SirLancelot Skiing Solaris SpaceInvaders
-    SpaceWar StarGunner Superman Surround Tennis Tetris TicTacToe3D TimePilot Trondead Turmoil Tutankham UpNDown Venture
-    VideoCheckers VideoChess VideoCube VideoPinball WizardOfWor WordZapper YarsRevenge Zaxxon
+    Adventure AirRaid Alien Amidar Assault Asterix Asteroids Atlantis Atlantis2 Backgammon BankHeist BasicMath
+    BattleZone BeamRider Berzerk Bowling Boxing Breakout Carnival Casino Centipede ChopperCommand CrazyClimber
+    Crossbow Darkchambers Defender DemonAttack DonkeyKong DoubleDunk Earthworld ElevatorAction Enduro Entombed
+    Et FishingDerby FlagCapture Freeway Frogger Frostbite Galaxian Gopher Gravitar Hangman HauntedHouse Hero
+    HumanCannonball IceHockey Jamesbond JourneyEscape Kaboom Kangaroo KeystoneKapers KingKong Klax Koolaid Krull
+    KungFuMaster LaserGates LostLuggage MarioBros MiniatureGolf MontezumaRevenge MrDo MsPacman NameThisGame
+    Othello Pacman Phoenix Pitfall Pitfall2 Pong Pooyan PrivateEye Qbert Riverraid RoadRunner Robotank Seaquest
+    SirLancelot Skiing Solaris SpaceInvaders SpaceWar StarGunner Superman Surround Tennis Tetris TicTacToe3D
+    TimePilot Trondead Turmoil Tutankham UpNDown Venture VideoCheckers VideoChess VideoCube VideoPinball
+    WizardOfWor WordZapper YarsRevenge Zaxxon
 """.split()  # noqa: SIM905  # a list of strings would take a line a game
 """Atari games, as ALE/GAME-v5 names them; Blackjack, which gymnasium has as a card game, is left out."""
 
@@ -128,6 +130,12 @@ def package_of(env_id: str) -> Package | None:
     return next((package for package in PACKAGES if re.match(package.pattern, env_id)), None)
 
 
+def is_name(value: str) -> bool:
+    """Return whether a word is the name of an environment without its version."""
+    known = package_of(value) is not None
+    return known or any(one.rpartition("-v")[0] == value for one in gymnasium.registry)
+
+
 def installed(module: str) -> bool:
     """Return whether a module can be found, without importing more than what it lies in."""
     try:
@@ -168,7 +176,7 @@ def _load_entry_points(env_id: str) -> None:
         if not (root if wanted is None else point.name == wanted):
             continue
         try:
-            with namespace(None if root else wanted):
+            with namespace(wanted) if wanted else contextlib.nullcontext():
                 register = point.load()
                 if callable(register):
                     register()

@@ -190,6 +190,6 @@ def test_a_video_whose_process_is_killed_is_playable(tmp_path):
 
 def test_a_file_that_cannot_be_written_is_said_with_what_ffmpeg_says(tmp_path):
     encoder = Encoder(tmp_path / "nowhere" / "a.mp4", 30, np.zeros((64, 64, 3), np.uint8))
-    with pytest.raises(OSError, match="ffmpeg says: .*No such file or directory"):
+    with pytest.raises(OSError, match=r"ffmpeg says: .*No such file or directory"):
         for _ in range(1000):
             encoder.write(np.zeros((64, 64, 3), np.uint8))
