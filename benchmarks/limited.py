@@ -1,0 +1,100 @@
+"""Run a command within limits of time and memory, so that a broken environment cannot take the machine."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+POLL_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Seconds, and GiB of resident memory of a process and its children together."""
+
+    seconds: float
+    memory: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended.
+
+    Attributes:
+        code: its exit code.
+        lines: what it wrote, standard output and error together.
+        ended: why it was ended from outside; empty where it was not.
+    """
+
+    code: int
+    lines: list[str]
+    ended: str
+
+    def completed(self, run_dir: Path) -> bool:
+        """Return whether it exited with 0 and its run says that it is completed."""
+        summary = run_dir / "summary.json"
+        return self.code == 0 and summary.is_file() and json.loads(summary.read_text()).get("state") == "completed"
+
+    @property
+    def reason(self) -> str:
+        """The one line that says why it failed."""
+        if self.ended:
+            return self.ended
+        told = [line for line in self.lines if re.match(r"(\[.*\] )?error: ", line)]
+        last = (told or self.lines or ["it wrote nothing"])[-1]
+        return last.removeprefix("error: ") + ("" if told else f" (exit code {self.code})")
+
+
+def run_limited(command: Sequence[str], folder: Path, tree: Path, limits: Limits) -> Outcome:
+    """Run a command in `folder` on the code in `tree`, in a session of its own that is ended at its limits."""
+    environment = {**os.environ, "PYTHONPATH": str(tree), "COLUMNS": "200"}
+    with (folder / "output.txt").open("wb+") as output:
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )  # fmt: skip
+        ended = _watch(process, limits)
+        output.seek(0)
+        text = output.read().decode(errors="replace")
+    lines = [line.strip() for line in re.split(r"[\r\n]+", text) if line.strip()]
+    return Outcome(process.returncode, lines, ended)
+
+
+def _watch(process: subprocess.Popen[bytes], limits: Limits) -> str:
+    """Wait for a process; end its whole session at a limit, and return which limit that was."""
+    began, ended = time.monotonic(), ""
+    while process.poll() is None:
+        if time.monotonic() - began > limits.seconds:
+            ended = f"did not end within {limits.seconds:g} s"
+        elif sum(_session(process.pid).values()) > limits.memory * 2**30:
+            ended = f"took more than {limits.memory:g} GiB of memory"
+        if ended:
+            break
+        time.sleep(POLL_SECONDS)
+    for pid in _session(process.pid):  # also what it has left running
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.kill()
+    process.wait()
+    return ended
+
+
+def _session(leader: int) -> dict[int, int]:
+    """Return the processes of a session with their resident memory in bytes; empty on systems without /proc."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(") ")[2].split()
+        except OSError:  # it has ended meanwhile
+            continue
+        if int(fields[3]) == leader:
+            found[int(path.parent.name)] = int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
+    return found
