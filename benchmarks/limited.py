@@ -53,9 +53,12 @@ class Outcome:
         return last.removeprefix("error: ") + ("" if told else f" (exit code {self.code})")
 
 
-def run_limited(command: Sequence[str], folder: Path, tree: Path, limits: Limits) -> Outcome:
+def run_limited(
+    command: Sequence[str], folder: Path, tree: Path, limits: Limits, variables: Sequence[str] = ()
+) -> Outcome:
     """Run a command in `folder` on the code in `tree`, in a session of its own that is ended at its limits."""
     environment = {**os.environ, "PYTHONPATH": str(tree), "COLUMNS": "200"}
+    environment |= dict(word.split("=", 1) for word in variables)
     with (folder / "output.txt").open("wb+") as output:
         process = subprocess.Popen(
             command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
