@@ -56,7 +56,7 @@ class Outcome:
 def run_limited(
     command: Sequence[str], folder: Path, tree: Path, limits: Limits, variables: Sequence[str] = ()
 ) -> Outcome:
-    """Run a command in `folder` on the code in `tree`, in a session of its own that is ended at its limits."""
+    """Run a command in `folder` on the code in `tree`, which is ended at its limits with all that it started."""
     environment = {**os.environ, "PYTHONPATH": str(tree), "COLUMNS": "200"}
     environment |= dict(word.split("=", 1) for word in variables)
     with (folder / "output.txt").open("wb+") as output:
@@ -72,32 +72,41 @@ def run_limited(
 
 
 def _watch(process: subprocess.Popen[bytes], limits: Limits) -> str:
-    """Wait for a process; end its whole session at a limit, and return which limit that was."""
+    """Wait for a process; end it and all that it started at a limit, and return which limit that was."""
     began, ended = time.monotonic(), ""
-    while process.poll() is None:
+    started: set[int] = set()
+    while process.poll() is None and not ended:
+        memory = _family({process.pid})
+        started |= memory.keys()
         if time.monotonic() - began > limits.seconds:
             ended = f"did not end within {limits.seconds:g} s"
-        elif sum(_session(process.pid).values()) > limits.memory * 2**30:
+        elif sum(memory.values()) > limits.memory * 2**30:
             ended = f"took more than {limits.memory:g} GiB of memory"
-        if ended:
-            break
-        time.sleep(POLL_SECONDS)
-    for pid in _session(process.pid):  # also what it has left running
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    process.kill()
+        else:
+            time.sleep(POLL_SECONDS)
+    if ended:
+        for pid in _family(started):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.kill()
     process.wait()
     return ended
 
 
-def _session(leader: int) -> dict[int, int]:
-    """Return the processes of a session with their resident memory in bytes; empty on systems without /proc."""
-    found = {}
+def _family(pids: set[int]) -> dict[int, int]:
+    """Return those of some processes that still run, and all that they started, with their resident memory in bytes.
+
+    A rank has a session of its own, so that it is found by its parent. Empty on systems without /proc.
+    """
+    parents, memory = {}, {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = path.read_text().rpartition(") ")[2].split()
         except OSError:  # it has ended meanwhile
             continue
-        if int(fields[3]) == leader:
-            found[int(path.parent.name)] = int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
-    return found
+        pid = int(path.parent.name)
+        parents[pid], memory[pid] = int(fields[1]), int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
+    family = pids & memory.keys()
+    while more := {pid for pid, parent in parents.items() if parent in family} - family:
+        family |= more
+    return {pid: memory[pid] for pid in family}

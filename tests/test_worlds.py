@@ -1,6 +1,7 @@
 """The table of public environments, and the page that is made of what came of them."""
 
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -90,10 +91,10 @@ def test_what_is_no_video_is_said(tmp_path):
 
 def test_a_command_that_takes_too_long_or_too_much_memory_is_ended(tmp_path):
     began = time.monotonic()
-    words = ["python3", "-c", "import subprocess, time; subprocess.Popen(['sleep', '60']); time.sleep(60)"]
+    words = [sys.executable, "-c", "import subprocess, time; subprocess.Popen(['sleep', '60']); time.sleep(60)"]
     assert run_limited(words, tmp_path, ROOT, Limits(1.0, 4.0)).reason == "did not end within 1 s"
     if Path("/proc/self/stat").exists():
-        words = ["python3", "-c", "x = b'1' * 300_000_000; import time; time.sleep(60)"]
+        words = [sys.executable, "-c", "x = b'1' * 300_000_000; import time; time.sleep(60)"]
         outcome = run_limited(words, tmp_path, ROOT, Limits(30.0, 0.2))
         assert outcome.reason == "took more than 0.2 GiB of memory"
     assert time.monotonic() - began < 20
