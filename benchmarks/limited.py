@@ -50,6 +50,7 @@ class Outcome:
             return self.ended
         told = [line for line in self.lines if re.match(r"(\[.*\] )?error: ", line)]
         last = (told or self.lines or ["it wrote nothing"])[-1]
+        last = re.sub(r"; its traceback is in \S+", "", last)  # a temporary file
         return last.removeprefix("error: ") + ("" if told else f" (exit code {self.code})")
 
 
