@@ -19,11 +19,16 @@ BOX2D := $(VENV)/.installed-box2d
 BENCH := $(VENV)/.installed-bench
 DEV := $(VENV)/.installed-dev
 
+# Packages of environments ask for older versions of what rlexp is tested with: an environment of their own.
+WORLDS_VENV := .venv-worlds
+WORLDS_PY := $(WORLDS_VENV)/bin/python
+WORLDS := $(WORLDS_VENV)/.installed
+
 .DEFAULT_GOAL := help
 # Two pips must not write into .venv at once.
 .NOTPARALLEL:
 .PHONY: help cartpole lunarlander sweep results bench bench-compare bench-plots bench-solved bench-startup \
-	bench-memory bench-tensors distributed test test-slow torture lint format reference tensorboard constraints clean \
+	bench-memory bench-tensors worlds distributed test test-slow torture lint format reference tensorboard constraints clean \
 	clean-outputs
 
 help: ## show this list
@@ -71,6 +76,9 @@ bench-memory: $(BASE) ## resident memory over a million steps
 bench-tensors: $(BENCH) ## env.backend=torch over the number of environments, beside peers (ARGS="--jax-python PATH --rounds 5")
 	$(PY) -m benchmarks.tensors --peer $(ARGS)
 
+worlds: $(WORLDS) ## try public environments: train, video, exact resume, into docs/worlds.md (installs them into .venv-worlds)
+	$(WORLDS_PY) -m benchmarks.worlds $(ARGS)
+
 distributed: $(DEV) ## learning and speed of every topology, into docs/distributed-results.md
 	$(PY) -m benchmarks.distributed $(ARGS)
 
@@ -107,8 +115,8 @@ constraints: $(DEV) $(BENCH) ## write the versions in .venv into constraints.txt
 	} > constraints.tmp && mv constraints.tmp constraints.txt
 	@echo 'constraints.txt written'
 
-clean: ## remove .venv, caches and builds (outputs/ stays)
-	rm -rf $(VENV) build dist *.egg-info constraints.tmp docs/reference.tmp
+clean: ## remove .venv, .venv-worlds, caches and builds (outputs/ stays)
+	rm -rf $(VENV) $(WORLDS_VENV) build dist *.egg-info constraints.tmp docs/reference.tmp
 	rm -rf .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .coverage htmlcov
 	find . \( -path ./.git -o -path ./outputs \) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -147,3 +155,11 @@ $(DEV): $(PINS) | $(PY)
 	@echo 'Installing rlexp with its development tools (minutes the first time)'
 	@$(INSTALL) -e '.[dev]'
 	@touch $(BASE) $(BOX2D) $@
+
+# --no-deps: worlds.txt has every dependency, and some packages ask for older versions than work.
+$(WORLDS): $(PINS) benchmarks/worlds.txt | $(PY)
+	@echo 'Installing rlexp with public environments into $(WORLDS_VENV) (minutes, 3 GB)'
+	@[ -x $(WORLDS_PY) ] || $(PY) -m venv $(WORLDS_VENV) || { rm -rf $(WORLDS_VENV); exit 1; }
+	@$(WORLDS_PY) -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[box2d]'
+	@$(WORLDS_PY) -m pip install --disable-pip-version-check --quiet --no-deps -r benchmarks/worlds.txt
+	@touch $@
