@@ -13,6 +13,7 @@ def mean_return(fabric, *overrides, updates):
     return sum(returns) / len(returns)
 
 
+PICTURE = ("id=Picture-v0", "env.images=pixels")
 FAST = ("env.num_envs=8", "algo.num_steps=64", "algo.learning_rate=3e-3", "algo.gamma=0.5", "algo.ent_coef=0.003")
 
 
@@ -41,7 +42,7 @@ def test_ppo_learns_real_actions_within_bounds(fabric, bounds):
 
 def test_a2c_learns_to_see_which_half_of_a_picture_is_bright(fabric):
     returned = mean_return(
-        fabric, "id=Picture-v0", "env.images=pixels", "algo=a2c", "env.num_envs=8", "algo.num_steps=16", "algo.gamma=0.5",
+        fabric, *PICTURE, "algo=a2c", "env.num_envs=8", "algo.num_steps=16", "algo.gamma=0.5",
         "algo.learning_rate=3e-3", "algo.normalize_advantages=true", updates=60,
     )  # fmt: skip
     assert returned > 7.2
