@@ -230,7 +230,7 @@ def sealed(path: Path, content: object) -> None:
 
 
 def recorded_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a run in RUN, with videos, normalised, with checkpoints, and its output in the file stdout."""
+    """Return a folder with a run in RUN: videos, normalised, checkpoints, and its output in the file stdout."""
 
     def make(folder: Path) -> None:
         extras = ("capture_video=true", "checkpoint.every=128", "hydra.run.dir=RUN")
