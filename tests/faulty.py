@@ -137,6 +137,8 @@ class Lucky(gymnasium.Env):
             "space": lambda: float(self.action_space.sample()),
             "new space": lambda: float(self.action_space.sample()),
             "own": self._rng.random,
+            "new rng": self._rng.random,
+            "rng now": lambda: np.random.default_rng().random(),
             "built": lambda: self._built,
             "hidden": lambda: int.from_bytes(os.urandom(4), "little"),
         }[self._source]()
@@ -144,6 +146,8 @@ class Lucky(gymnasium.Env):
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
         self._step = 0
+        if self._source == "new rng":
+            self._rng, _ = gymnasium.utils.seeding.np_random(None)
         if self._source == "new space":
             self.action_space = Discrete(1000)
             return np.zeros(2), {}

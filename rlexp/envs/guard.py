@@ -183,6 +183,13 @@ def wrong_shape(observation: Any, space: gymnasium.Space[Any], name: str = "the 
     return None if shape == space.shape else f"{name} has shape {list(shape)}, but its space {list(space.shape)}"
 
 
+def core(env: Any) -> Any:
+    """Return an environment below the wrappers of gymnasium and rlexp: as its entry point made it."""
+    while isinstance(env, gymnasium.Wrapper) and type(env).__module__.partition(".")[0] in ("gymnasium", "rlexp"):
+        env = env.env
+    return env
+
+
 def source_of(env: Any, method: str) -> str:
     """Return file and line of a method of an environment, as `step in my_env.py:12`, or its class without a file."""
     import inspect

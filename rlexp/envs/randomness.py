@@ -31,6 +31,9 @@ WATCHED_RESETS, WATCHED_STEPS = 2, 32
 
 # The global generators
 
+ENTROPY: Any = sys.modules["numpy.random.bit_generator"]
+"""Where numpy takes the seed of a generator that is given none: `default_rng()`, gymnasium's `np_random(None)`."""
+
 
 def _numpys() -> Any:
     """Return numpy's global generator, the RandomState behind `numpy.random.random` and the like."""
@@ -52,6 +55,7 @@ class OwnGlobals:
         self._python: Any = None
         self._numpy: Any = np.random.MT19937(0)
         self._torch: Any = None
+        self._entropy = random.Random(0)  # in place of the operating system's
         self._drawn: set[str] = set()
         self._resets = self._steps = 0
         self.active = False
@@ -62,6 +66,7 @@ class OwnGlobals:
         self._python = random.Random(seed).getstate()
         self._numpy = np.random.RandomState(seed % 2**32)._bit_generator
         self._torch = sys.modules["torch"].Generator().manual_seed(seed).get_state() if "torch" in sys.modules else None
+        self._entropy = random.Random(f"entropy {seed}")
         self.active = True
         if self._alone:
             self._enter({"python", "torch"})
@@ -76,10 +81,11 @@ class OwnGlobals:
         """Give the environment its own states within; the process has its own back afterwards."""
         if self._alone:
             set_bit_generator(self._numpy)  # forgets the second number of a pair of normals, as below
-            yield
+            with self._own_entropy():
+                yield
             return
         watched = self._resets < WATCHED_RESETS or self._steps < WATCHED_STEPS
-        names = {"python", "numpy", "torch"} if watched else self._drawn
+        names = {"python", "numpy", "torch", "entropy"} if watched else self._drawn
         if self._python is None or not names:
             yield
             return
@@ -88,7 +94,8 @@ class OwnGlobals:
         numpy_before, numpy_own = _numpys()._bit_generator, _memory(self._numpy) if watched else b""
         self._enter(names)
         try:
-            yield
+            with self._own_entropy() if "entropy" in names else contextlib.nullcontext():
+                yield
         finally:
             if before is not None:
                 python = random.getstate()
@@ -119,6 +126,23 @@ class OwnGlobals:
         if "torch" in names and self._torch is not None:
             sys.modules["torch"].set_rng_state(self._torch)
 
+    @contextlib.contextmanager
+    def _own_entropy(self) -> Iterator[None]:
+        """Let numpy take the seeds of generators that are given none from the environment's own bits within."""
+        before = getattr(ENTROPY, "randbits", None)
+        if before is not None:
+            ENTROPY.randbits = self._bits
+        try:
+            yield
+        finally:
+            if before is not None:
+                ENTROPY.randbits = before
+
+    def _bits(self, count: int) -> int:
+        """Return so many random bits where numpy asks the operating system for the seed of a new generator."""
+        self._drawn.add("entropy")
+        return self._entropy.getrandbits(count)
+
     def state(self) -> dict[str, Any]:
         """Return what `load` needs, in plain types, arrays and tensors; empty where nothing was ever drawn."""
         if self._alone and self._python is not None:
@@ -126,7 +150,12 @@ class OwnGlobals:
             self._torch = sys.modules["torch"].get_rng_state() if "torch" in sys.modules else None
         elif not self._drawn:
             return {}
-        return {"python": python_state(self._python), "numpy": numpy_state(self._numpy), "torch": self._torch}
+        return {
+            "python": python_state(self._python),
+            "numpy": numpy_state(self._numpy),
+            "torch": self._torch,
+            "entropy": python_state(self._entropy.getstate()),
+        }
 
     def load(self, state: dict[str, Any]) -> None:
         """Continue from what `state` returned."""
@@ -135,10 +164,11 @@ class OwnGlobals:
         self._python = from_python_state(state["python"])
         set_numpy_state(self._numpy, state["numpy"])
         self._torch = None if state["torch"] is None else sys.modules["torch"].as_tensor(state["torch"])
+        self._entropy.setstate(from_python_state(state["entropy"]))
         if self._alone:
             self._enter({"python", "torch"})
         else:
-            self._drawn |= {"python", "numpy", "torch"}
+            self._drawn |= {"python", "numpy", "torch", "entropy"}
             self.active = True
 
 

@@ -12,8 +12,9 @@ from typing import Any, SupportsFloat
 import gymnasium
 import numpy as np
 
+from rlexp.envs.guard import core
 from rlexp.envs.randomness import OwnGenerators, OwnGlobals, plain, same
-from rlexp.envs.simulators import has_simulator, load_simulator_state, simulator_state
+from rlexp.envs.simulators import has_simulator, load_simulator_state, renew, simulator_state
 from rlexp.envs.video import VideoRecorder
 
 LONGEST_EPISODE = 100_000
@@ -65,6 +66,8 @@ class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._begun = self._begun[1], max(0, self._begun[1] + self._steps)
         self._actions, self._steps = [], 0
         self._episode += 1
+        if seed is None:
+            renew(self._base)
         if self._globals.resets:
             with self._globals.running(reset=True):
                 result = self.env.reset(seed=seed, options=options)
@@ -152,7 +155,7 @@ class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._globals.seed(seed)
         self._generators.seed_unseeded(seed)
         with self._globals.running(reset=True):
-            self.unwrapped.reset(seed=seed)
+            core(self.env).reset(seed=seed)
 
     def _states(self) -> dict[str, Any]:
         """Return the states of all generators: the environment's own, and its part of the global ones."""

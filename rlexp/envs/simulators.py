@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+BIPEDAL_WALKER = "gymnasium.envs.box2d.bipedal_walker"
+
 
 def has_simulator(env: Any) -> bool:
     """Return whether the simulator below an unwrapped environment can copy its state."""
@@ -50,6 +52,16 @@ def load_simulator_state(env: Any, state: dict[str, Any]) -> bool:
             mujoco.mj_setState(*physics, state["mujoco"], mujoco.mjtState.mjSTATE_INTEGRATION)
         return physics is not None
     return True
+
+
+def renew(env: Any) -> None:
+    """Give an unwrapped BipedalWalker a new Box2D world before a reset, as LunarLander gives itself one.
+
+    Its world lives over all its episodes and keeps traces of them, which no replay of one episode brings back.
+    """
+    if type(env).__module__ == BIPEDAL_WALKER and env.terrain:
+        env._destroy()
+        env.world = type(env.world)()
 
 
 def _ale(env: Any) -> Any:

@@ -59,6 +59,8 @@ class Packer:
         start = 4 * self._floats
         for part in self._byte_images:
             start = _write_bytes(part, _found(observations, part), out, start)
+        if start < out.shape[1] and self.dtype == np.uint8:  # the room up to a multiple of four bytes
+            out[:, start:] = 0
 
     def pack_one(self, observation: Any) -> Array:
         """Return the row, [D], of a single observation."""

@@ -11,7 +11,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from rlexp.envs.guard import described, number, place_of, source_of, wrong_shape
+from rlexp.envs.guard import core, described, number, place_of, source_of, wrong_shape
 from rlexp.settings import ConfigError
 
 Env = gymnasium.Env[Any, Any]
@@ -21,7 +21,7 @@ TOLERANCE = 1e-4
 
 
 def check_trial(env: Env, seconds: float) -> None:
-    """Reset an environment and take a few steps, first without its wrappers and then with them.
+    """Reset an environment and take a few steps, first without gymnasium's and our wrappers and then with them.
 
     Args:
         env: the environment, as it will be stepped; its spaces are supported.
@@ -30,7 +30,7 @@ def check_trial(env: Env, seconds: float) -> None:
     Raises:
         ConfigError: names what it returns or raises that its spaces, or gymnasium, do not allow, and the place.
     """
-    for layer in dict.fromkeys((env.unwrapped, env)):
+    for layer in dict.fromkeys((core(env), env)):
         env.action_space.seed(0)
         layer.action_space.seed(0)
         observation = _reset(layer, seconds)

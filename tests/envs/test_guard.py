@@ -83,7 +83,7 @@ def test_an_environment_that_does_not_build_in_its_process_is_one_line(monkeypat
 def made_one():
     from rlexp.envs.make import maker
 
-    return maker(composed("id=Counting-v0").env, 0, None, "train")()
+    return maker(composed("id=Counting-v0").env, 0)()
 
 
 # Infos

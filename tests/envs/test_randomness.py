@@ -10,7 +10,7 @@ import torch
 from rlexp.envs import make_environments
 from tests.helpers import composed
 
-SOURCES = ["numpy", "python", "torch", "space", "new space", "own", "built"]
+SOURCES = ["numpy", "python", "torch", "space", "new space", "own", "new rng", "rng now", "built"]
 GLOBAL = pytest.mark.parametrize("source", ["numpy", "python", "torch"])
 
 

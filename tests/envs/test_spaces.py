@@ -223,3 +223,11 @@ def test_nested_dicts_and_tuples_are_packed_as_flat_ones():
     packer, rows = packed(nested, [({"x": one["a"], "y": (one["b"],)}, one["c"]) for one in samples])
     np.testing.assert_array_equal(rows, packed(flat, samples)[1])
     assert packer.spec.description.startswith("0.x: vector of 2; 0.y.0: choice of 5; 1: grid 3x3x1, symbols 0 to 9")
+
+
+def test_the_room_up_to_a_multiple_of_four_bytes_is_written_too():
+    space = image_box(7, 7, 3)
+    packer, picture = Packer(space), np.full((1, 7, 7, 3), 9, np.uint8)
+    row = np.full((1, packer.spec.row_size), 77, np.uint8)
+    packer.pack(picture, row)
+    assert row.tobytes() == packer.pack_one(picture[0]).tobytes()
