@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 import shlex
 from collections import deque
@@ -93,7 +94,7 @@ def translated(
 def _given(arguments: Sequence[str], vocabulary: Vocabulary) -> dict[str, str]:
     """Return what is given for each of our keys, by whatever spelling."""
     given = {}
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for word, following in itertools.pairwise([*arguments, ""]):
         name, equals, value = word.lstrip("+-").partition("=")
         found = _found(_normal(name), vocabulary)
         if isinstance(found, str) and (equals or word.startswith("-")):

@@ -42,8 +42,8 @@ def test_a_terminal_shows_a_live_bar_and_at_the_end_where_everything_is(tmp_path
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
     bars = [line for line in re.split(r"[\r\n]+", text) if line.startswith("training")]
     assert "━" in bars[-1]
-    assert re.search(r"2048/2048 +[\d,]+ steps/s return [\d.]+ length [\d.]+ left", bars[-1])
-    table = text[text.rindex("2048/2048") :]
+    assert re.search(r"2,048/2,048 +[\d,]+ steps/s +return [\d.]+ +length [\d.]+ +left", bars[-1])
+    table = text[text.rindex("2,048/2,048") :]
     result = summary(tmp_path / "RUN")["eval"]
     assert f"{result['mean_return']:,.1f} +- {result['std_return']:,.1f} (3 greedy episodes)" in table
     lines = table.splitlines()

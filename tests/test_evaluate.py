@@ -30,7 +30,7 @@ def played(*arguments):
 
 
 def test_the_command_gives_the_numbers_of_the_run_and_writes_them_beside_the_checkpoint(run_dir, last):
-    printed = evaluate("checkpoint=checkpoints/last.ckpt", "episodes=3", cwd=run_dir)
+    printed = evaluate("checkpoint=checkpoints/last.ckpt", "episodes=3", "stream=final", cwd=run_dir)
     expected = summary(run_dir)["eval"]
     assert {key: printed[key] for key in expected} == expected
     assert json.loads(last.with_name("last.eval.json").read_text()) == printed
@@ -96,7 +96,7 @@ def test_seeds_of_evaluation_lie_apart_from_those_of_training_and_fit_into_32_bi
     ("arguments", "message"),
     [
         ([], "checkpoint has no value; give it as checkpoint=PATH"),
-        (["checkpoint"], "'checkpoint' is not of the form key=value; keys: checkpoint, episodes"),
+        (["checkpoint"], "cannot read the override 'checkpoint': write checkpoint=VALUE"),
         (["checkpoint=x", "episode=3"], "unknown key 'episode'; allowed: checkpoint, episodes, deterministic"),
         (["checkpoint=x", "episodes=0"], "episodes=0 is out of range; allowed: 1 <= value"),
         (["checkpoint=x", "episodes=many"], "episodes=many is not allowed; its type is int"),

@@ -95,7 +95,7 @@ def make_player(rank: Rank, policy: ActorCritic) -> Collector:
     config = rank.config
     if config.env.backend == "torch":
         return make_tensor_player(rank, policy)
-    video = training_videos(config, rank.run_dir / "videos" / "train") if rank.index == 0 else None
+    video = training_videos(config, rank.run_dir) if rank.index == 0 else None
     generator = rank.generator("sampling", rank.index, rank.device)
     squash = config.env.action_bounds == "tanh"
     steps, autocast = config.algo.num_steps, rank.fabric.autocast
@@ -105,11 +105,12 @@ def make_player(rank: Rank, policy: ActorCritic) -> Collector:
         return Player(envs, seeds, policy, steps, generator, squash, autocast)
 
 
-def training_videos(config: Config, folder: Path) -> VideoSettings | None:
+def training_videos(config: Config, run_dir: Path) -> VideoSettings | None:
     """Return which episodes of environment 0 of rank 0 are recorded; None: none."""
     every, stride = config.video.every, config.env.num_envs * config.players
     if not config.capture_video or every == 0:
         return None
+    folder = run_dir / "videos" / "train"
     if every is not None:
         return VideoSettings(folder, config.video.max_steps, every, stride)
     total = config.updates * config.steps_per_update

