@@ -54,7 +54,7 @@ def _settle(run_dir: Path, signum: int) -> None:
     For a run that was stopped outside of its ranks' time, or whose process was killed.
     """
     summary = Summary(run_dir)
-    state = summary.read().get("state")
+    state = summary.peek().get("state")
     with contextlib.suppress(OSError):
         if state == "running":
             error = f"stopped by {signal.Signals(signum).name}" if signum else "its process was killed"
@@ -70,7 +70,7 @@ def end_sweep(signum: int) -> bool:
     if begun is None:
         return True
     for job in begun.all_jobs():
-        if Summary(job.directory).read().get("state") == "running":
+        if Summary(job.directory).peek().get("state") == "running":
             with contextlib.suppress(RunFailed, Fault), launch.locked(job.directory):  # else it still runs
                 _settle(job.directory, signum)
     lines, good = sweep_lines(begun, Command.here, Command.typed)
@@ -87,7 +87,7 @@ def on_stop(signum: int) -> None:
     if sweep.current() is not None:
         end_sweep(signum)
     elif begun is not None and begun.is_dir():
-        print("\n".join(resume_lines(begun, Summary(begun).read(), Command.here)), flush=True)
+        print("\n".join(resume_lines(begun, Summary(begun).peek(), Command.here)), flush=True)
     elif os.environ.get("RANK", "0") == "0":  # else rank 0 says it, where torchrun has started several
         _remove_begun()
         print("nothing was saved: the run had not begun", flush=True)
@@ -112,7 +112,7 @@ def farewell(status: int) -> int:
             status = status or said(f"error: {Command.errors[0]}")
         begun = Command.run_dir
         if begun is not None and begun.is_dir() and (signum or Command.errors):
-            lines = resume_lines(begun, Summary(begun).read(), Command.here)
+            lines = resume_lines(begun, Summary(begun).peek(), Command.here)
             place = [] if signum else ["its log:", shown(begun / "main.log", Command.here)]
             print("\n".join([*place, *lines]), flush=True)
     gc.freeze()  # else Python searches all that torch and Lightning made for garbage before it ends: a second

@@ -89,7 +89,7 @@ def _attempt(composed: DictConfig, run_dir: Path, in_sweep: bool) -> float:
         return math.nan
     except Interrupted as error:
         if in_sweep and Command.run_dir == run_dir:
-            saved = resume_lines(run_dir, Summary(run_dir).read(), Command.here)[0]
+            saved = resume_lines(run_dir, Summary(run_dir).peek(), Command.here)[0]
             print(f"interrupted; {saved.partition('; continue')[0]}", flush=True)
         if sweep.current() is None and in_sweep:
             note_stop(error.signum)

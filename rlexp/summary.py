@@ -119,3 +119,10 @@ class Summary:
         except (FileNotFoundError, ValueError):  # ValueError: a power failure may leave an empty file
             return {}
         return values if isinstance(values, dict) else {}
+
+    def peek(self) -> dict[str, Any]:
+        """Return the values; empty if they cannot be read for whatever reason: for what is only said at the end."""
+        try:
+            return self.read()
+        except OSError:
+            return {}

@@ -43,7 +43,7 @@ class Outcome:
 
 def outcomes(sweep: Sweep) -> list[Outcome]:
     """Read what came of each job."""
-    return [Outcome(job, Summary(job.directory).read()) for job in sweep.all_jobs()]
+    return [Outcome(job, Summary(job.directory).peek()) for job in sweep.all_jobs()]
 
 
 def table(found: Sequence[Outcome], width: int) -> list[str]:
