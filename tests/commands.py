@@ -61,10 +61,10 @@ class Unbuildable(gymnasium.Env):
     def __init__(self, **kwargs):
         raise ValueError("no pole in stock")
 
-class TupleSpace(gymnasium.Env):
+class SequenceSpace(gymnasium.Env):
     """An environment whose observations are of a kind that is not supported."""
 
-    observation_space = gymnasium.spaces.Tuple([gymnasium.spaces.Discrete(2)])
+    observation_space = gymnasium.spaces.Sequence(gymnasium.spaces.Discrete(2))
     action_space = gymnasium.spaces.Discrete(2)
 
 class MissingPackage(gymnasium.Env):
@@ -73,7 +73,7 @@ class MissingPackage(gymnasium.Env):
     def __init__(self, **kwargs):
         raise gymnasium.error.DependencyNotInstalled('Box2D is not installed, run `pip install "gymnasium[box2d]"`')
 
-for name in ("Raises", "Exits", "Unbuildable", "TupleSpace", "MissingPackage"):
+for name in ("Raises", "Exits", "Unbuildable", "SequenceSpace", "MissingPackage"):
     gymnasium.register(f"{name}-v0", entry_point=f"broken:{name}", max_episode_steps=500)
 '''
 """A module `broken` of environments that fail, each in its own way."""

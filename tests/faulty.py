@@ -1,5 +1,6 @@
 """Environments that are wrong, each in its own way, or random in their own way. `env.id=tests.faulty:Wrong-v0`."""
 
+import itertools
 import os
 import random
 import time
@@ -74,6 +75,8 @@ class Wrong(gymnasium.Env):
                 raise SystemExit("enough")
             if self._what == "hang":
                 time.sleep(1000)
+            if self._what == "hang in C":
+                sum(itertools.repeat(1))  # asks for no signals
             if self._what == "four":
                 return self._observation(False), 1.0, False, {}
             if self._what == "reward":

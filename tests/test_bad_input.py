@@ -28,8 +28,8 @@ COMMANDS = {
     "unreadable": (["seed=[1"], r"cannot read the override 'seed=\[1': write key=value"),
     "no update": (["total_timesteps=10"], r"total_timesteps=10 is less than one update of 512 steps"),
     "space": (
-        ["env=gym", "env.id=broken:TupleSpace-v0"],
-        r"env\.id=broken:TupleSpace-v0: the observation space is Tuple",
+        ["env=gym", "env.id=broken:SequenceSpace-v0"],
+        r"env\.id=broken:SequenceSpace-v0: the observation space is Sequence",
     ),
     "extra": (["env=gym", "env.id=broken:MissingPackage-v0"], r'pip install "rlexp\[box2d\]"'),
 }
@@ -180,7 +180,6 @@ def complaint(*overrides: str) -> str:
         ("env.id=CartPole-v9", r"env\.id=CartPole-v9 is not registered; nearest: .*CartPole-v1"),
         ("env.id=LunarLander-v2", r"env\.id=LunarLander-v2 is not registered; nearest: .*LunarLander-v3"),
         ("env.id=nosuchmodule:Foo-v0", r"env\.id=nosuchmodule:Foo-v0 .*module nosuchmodule"),
-        ("env.id=Blackjack-v1", r"env\.id=Blackjack-v1: the observation space is Tuple.*supported: Box, Discrete"),
     ],
 )
 def test_each_mistake_is_named_in_one_line(overrides, message):

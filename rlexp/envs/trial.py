@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import signal
 import threading
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from rlexp.settings import ConfigError
 
 Env = gymnasium.Env[Any, Any]
 STEPS = 3
+GRACE = 5.0
+"""Seconds after the time limit in which Python may still raise the error."""
 TOLERANCE = 1e-4
 """By which an observation may pass a bound, relative to it: rounding."""
 
@@ -114,7 +117,11 @@ class _TooLong(BaseException):
 
 @contextlib.contextmanager
 def _time_limit(seconds: float) -> Iterator[None]:
-    """Raise _TooLong where what is within takes longer; in threads other than the main one there is no limit."""
+    """Raise _TooLong where what is within takes longer; in threads other than the main one there is no limit.
+
+    Compiled code that never returns to Python cannot be interrupted: a few seconds later the process writes its stack to
+    the standard error and ends.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -124,9 +131,11 @@ def _time_limit(seconds: float) -> Iterator[None]:
 
     before = signal.signal(signal.SIGALRM, give_up)
     signal.setitimer(signal.ITIMER_REAL, seconds)
+    faulthandler.dump_traceback_later(seconds + GRACE, exit=True, file=2)
     try:
         yield
     finally:
+        faulthandler.cancel_dump_traceback_later()
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 

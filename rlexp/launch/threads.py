@@ -17,17 +17,21 @@ if TYPE_CHECKING:
 
 SMALL_WORK = 2**23
 """Multiplications of a minibatch in the layers of one network up to which a second thread gains nothing."""
+SPINS = 1000
+"""Loops of a waiting thread of GNU's OpenMP before it sleeps, some ten microseconds; measured in docs/distributed.md."""
 
 
 def wait_politely() -> None:
-    """Let threads that wait for each other sleep, unless the user has said how they wait.
+    """Let threads that wait for each other spin for a short time only, unless the user has said how they wait.
 
     By default threads of OpenMP spin for milliseconds at the end of every parallel operation. Where two processes share
-    the cores, each spins while the other has work to do, and both become ten times as slow or worse. To be called
-    before torch is imported: its OpenMP reads the variable then.
+    the cores, each spins while the other has work to do, and both become ten times as slow or worse. Threads that
+    sleep at once (OMP_WAIT_POLICY=passive) make one process alone two to three times as slow. To be called before
+    torch is imported: its OpenMP, GNU's on Linux and LLVM's on macOS, reads the variables then.
     """
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & os.environ.keys():
-        os.environ["OMP_WAIT_POLICY"] = "passive"
+        os.environ["GOMP_SPINCOUNT"] = str(SPINS)
+        os.environ["KMP_BLOCKTIME"] = "0"  # milliseconds: LLVM's has nothing between none and one
 
 
 def jobs_at_once(launcher: Any) -> int:

@@ -11,6 +11,7 @@ import torch
 from rlexp.envs import check_environment
 from rlexp.settings import ConfigError
 from tests import faulty
+from tests.commands import command
 from tests.helpers import composed
 
 WRONG = "id=tests.faulty:Wrong-v0"
@@ -62,6 +63,17 @@ def test_the_traceback_of_what_was_raised_is_in_a_file_that_is_named():
 def test_an_environment_that_does_not_return_is_given_up():
     text = message(WRONG, "+env.kwargs.what=hang", "fabric.timeout_seconds=0.2")
     assert "step did not return within fabric.timeout_seconds=0.2 (tests/faulty.py:" in text
+
+
+@pytest.mark.slow
+def test_an_environment_whose_compiled_code_hangs_is_ended_with_its_stack(tmp_path):
+    here = Path(faulty.__file__).parents[1]
+    done = command(
+        "env=gym", f"env.{WRONG}", "+env.kwargs.what=hang in C", "fabric.timeout_seconds=1", cwd=tmp_path, modules=here
+    )
+    assert done.returncode == 1
+    assert "faulty.py" in done.stderr and "in step" in done.stderr, done.stderr
+    assert not (tmp_path / "outputs").exists()
 
 
 def test_what_is_wrong_later_than_the_trial_is_not_found_by_it():

@@ -97,12 +97,16 @@ def test_cores_are_those_of_the_affinity_at_most():
     assert 1 <= cores() <= len(os.sched_getaffinity(0))
 
 
-def test_threads_sleep_while_they_wait_unless_the_user_says_otherwise(monkeypatch):
-    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"):
-        monkeypatch.delenv(name, raising=False)
+@pytest.mark.parametrize("name", ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"])
+def test_threads_spin_for_a_short_time_unless_the_user_says_how_they_wait(monkeypatch, name):
+    names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+    for one in names:
+        monkeypatch.setenv(one, "before")  # so that what is set below is undone
+        monkeypatch.delenv(one)
     wait_politely()
-    assert os.environ["OMP_WAIT_POLICY"] == "passive"
-    monkeypatch.delenv("OMP_WAIT_POLICY")
-    monkeypatch.setenv("GOMP_SPINCOUNT", "5")
+    assert [os.environ.get(one) for one in names] == [None, "1000", "0"]
+    for one in names:
+        monkeypatch.delenv(one, raising=False)
+    monkeypatch.setenv(name, "5")
     wait_politely()
-    assert "OMP_WAIT_POLICY" not in os.environ
+    assert {one: os.environ[one] for one in names if one in os.environ} == {name: "5"}
