@@ -17,6 +17,14 @@ Given = Mapping[str, str]
 Conversion = Callable[[str, Given], str]
 
 TRUE, FALSE = ("", "true", "1", "yes", "on", "y"), ("false", "0", "no", "off", "n", "none", "null", "-1")
+RECURRENT = ("ppo_recurrent", "recurrent_ppo", "recurrentppo", "ppo_lstm", "ppo_recurrent_decoupled", "a2c_recurrent")
+ELSEWHERE = (
+    "sac", "dqn", "ddpg", "td3", "trpo", "qrdqn", "tqc", "ars", "impala", "appo", "apex", "reinforce", "vpg", "droq",
+    "sac_ae", "rainbow", "c51", "ppg", "iqn", "her", "crossq", "ppo_mask", "maskableppo", "dreamer_v1", "dreamer_v2",
+    "dreamer_v3", "dreamer", "dreamerv3", "p2e_dv1", "p2e_dv2", "p2e_dv3", "acktr", "acer", "a3c", "muzero", "cql",
+    "rpo", "pqn", "bc", "marwil", "sarsa", "discrete_sac", "discretesac", "redq", "npg", *RECURRENT,
+)  # fmt: skip
+"""Algorithms of other libraries that are not here."""
 PRECISION = {
     "32": "32-true", "fp32": "32-true", "float32": "32-true", "16": "16-mixed", "fp16": "16-mixed",
     "float16": "16-mixed", "half": "16-mixed", "mixed": "bf16-mixed", "amp": "bf16-mixed",
@@ -34,7 +42,16 @@ def _device(value: str, given: Given) -> str:
         return f"accelerator=cuda (and CUDA_VISIBLE_DEVICES={kind} before the command)"
     if kind in ("cpu", *FALSE):
         return "accelerator=cpu"
+    if kind == "auto":
+        return "accelerator=cuda where there is a GPU; the default is accelerator=cpu"
     return "accelerator=cpu or accelerator=cuda"
+
+
+def _cpu(value: str, given: Given) -> str:
+    """A switch, or the number of processes as in Spinning Up."""
+    if value.isdigit() and int(value) > 1:
+        return f"fabric.devices={value}"
+    return "accelerator=cuda" if value.lower() in FALSE else "accelerator=cpu"
 
 
 def _no_device(value: str, given: Given) -> str:
@@ -98,7 +115,8 @@ def _fixed(words: str, otherwise: str = "") -> Conversion:
 
 def _experiment(value: str, given: Given) -> str:
     """SheepRL's exp=, and CleanRL's and the zoo's name of an experiment."""
-    if value.lower() in ALGORITHMS or value.lower().endswith("_decoupled"):
+    name = value.lower()
+    if name in ALGORITHMS or name in ELSEWHERE or name.endswith(("_decoupled", "_recurrent")):
         return _algorithm(value, given)
     if (conf_dir() / "experiment" / f"{value}.yaml").is_file():
         return f"experiment={value}"
@@ -106,7 +124,9 @@ def _experiment(value: str, given: Given) -> str:
 
 
 def _algorithm(value: str, given: Given) -> str:
-    name, _, rest = value.lower().partition("_")
+    name, _, rest = value.lower().replace("-", "_").partition("_")
+    if value.lower() in RECURRENT:
+        return "algo=ppo env.frame_stack=4 (recurrent networks are not there)"
     if name not in ALGORITHMS or rest not in ("", "decoupled"):
         return f"; algorithms here: {', '.join(f'algo={one}' for one in sorted(ALGORITHMS))}"
     return f"algo={name}" + (" topology=decoupled fabric.devices=2" if rest else "")
@@ -161,6 +181,37 @@ def _precision(value: str, given: Given) -> str:
     return f"fabric.precision={PRECISION.get(value.lower(), '32-true' if value.lower() in FALSE else value)}"
 
 
+def _strategy(value: str, given: Given) -> str:
+    """Lightning's names; those that split a network over ranks have no counterpart."""
+    return "strategy=ddp" if value.lower().startswith(("ddp", "dp", "fsdp", "deepspeed", "xla")) else "strategy=auto"
+
+
+def _number_or_off(key: str) -> Conversion:
+    """Return a conversion of a switch to a limit: signs and the like are clipped to 1 elsewhere."""
+    return lambda value, given: f"{key}={1 if value.lower() in TRUE else 'null'}"
+
+
+def _with_video(key: str) -> Conversion:
+    """Return a conversion to a key of the videos, which are off by default."""
+    return lambda value, given: f"{key}={value or 'STEPS'} capture_video=true"
+
+
+def _infos(value: str, given: Given) -> str:
+    """Names as a list or a tuple of Python, or one alone."""
+    names = re.findall(r"[A-Za-z_][\w./-]*", value) or ["is_success"]
+    return f"'log.infos=[{','.join(names)}]'"
+
+
+def _images(value: str, given: Given) -> str:
+    symbols = value.lower() in (*FALSE, "state", "vector", "ram")
+    return f"env.images={'symbols' if symbols else 'pixels'}"
+
+
+def _jobs(value: str, given: Given) -> str:
+    """The zoo's number of jobs that run at once."""
+    return f"--multirun hydra/launcher=joblib hydra.launcher.n_jobs={value or '2'}"
+
+
 def _plugin(kind: str) -> Conversion:
     return lambda value, given: f"hydra/{kind}={value or 'NAME'}"
 
@@ -168,6 +219,18 @@ def _plugin(kind: str) -> Conversion:
 CONVERSIONS: dict[str, Conversion] = {
     "device": _device,
     "no device": _no_device,
+    "cpu": _cpu,
+    "video every": _with_video("video.every"),
+    "video steps": _with_video("video.max_steps"),
+    "infos": _infos,
+    "images": _images,
+    "channels last": _fixed("env.channels=last", "env.channels=first"),
+    "channels first": _fixed("env.channels=first", "env.channels=last"),
+    "no check": _fixed("env.check=false", "env.check=true"),
+    "envpool": _fixed("env.backend=envpool", "env.backend=gymnasium"),
+    "tanh": _fixed("env.action_bounds=tanh", "env.action_bounds=clip"),
+    "clip actions": _fixed("env.action_bounds=clip", "env.action_bounds=tanh"),
+    "jobs": _jobs,
     "minibatches": _minibatches,
     "updates": _updates,
     "collected": _steps_per_collect,
@@ -199,9 +262,35 @@ CONVERSIONS: dict[str, Conversion] = {
 }
 """By the names that `rlexp.synonyms.CONVERTED` gives them."""
 
+DEVICES = ("gpu", "auto", "mps", "tpu", "cuda:0", "cuda:1", "cuda:2", "cuda:3", "true", "false")
+STRATEGIES = (
+    "ddp_spawn", "ddp_fork", "ddp_notebook", "ddp_find_unused_parameters_true", "ddp_find_unused_parameters_false",
+    "ddp2", "dp", "fsdp", "fsdp_native", "deepspeed", "deepspeed_stage_1", "deepspeed_stage_2", "deepspeed_stage_3",
+    "xla", "single_device", "singledevice", "single", "none", "null",
+)  # fmt: skip
+SWITCHED = ("true", "false")
+SUITES = {
+    "atari": "env.id=ALE/Pong-v5", "ale": "env.id=ALE/Pong-v5", "mujoco": "env.id=HalfCheetah-v5",
+    "box2d": "env.id=LunarLander-v3", "classic_control": "env.id=CartPole-v1", "classic": "env.id=CartPole-v1",
+    "minigrid": "env.id=MiniGrid-Empty-5x5-v0", "dmc": "env.id=dm_control/cartpole-balance-v0",
+    "dm_control": "env.id=dm_control/cartpole-balance-v0", "toy_text": "env.id=FrozenLake-v1",
+    "super_mario_bros": "env.id=module:Id", "crafter": "env.id=module:Id", "minerl": "env.id=module:Id",
+    "minedojo": "env.id=module:Id", "diambra": "env.id=module:Id", "dummy": "env.id=CartPole-v1",
+    "procgen": "env.id=module:Id", "unity": "env.id=module:Id",
+}  # fmt: skip
+"""Families of environments that others choose by a name, and an id as rlexp takes it."""
+
 VALUES: dict[str, tuple[tuple[str, ...], Conversion]] = {
-    "accelerator": (("gpu", "auto", "mps", "tpu", "cuda:0", "cuda:1", "true", "false"), _device),
-    "fabric.accelerator": (("gpu", "auto", "cuda:0", "cuda:1", "true", "false"), _device),
+    "accelerator": (DEVICES, _device),
+    "fabric.accelerator": (DEVICES, _device),
+    "strategy": (STRATEGIES, _strategy),
+    "fabric.strategy": (STRATEGIES, _strategy),
+    "algo": (ELSEWHERE, _algorithm),
+    "env": (tuple(SUITES), lambda value, given: SUITES[value.lower()]),
+    "env.clip_rewards": (SWITCHED, _number_or_off("env.clip_rewards")),
+    "env.clip_observations": (("true", "false"), lambda value, given:
+                              f"env.clip_observations={'10' if value.lower() == 'true' else 'null'}"),
+    "env.images": (SWITCHED, _images),
     "fabric.devices": (("auto", "-1", "cpu", "cuda", "gpu"), _count_of_devices),
     "fabric.precision": (tuple(name for name in PRECISION if name), _precision),
     "env.vectorization": (("subproc", "dummy", "async_vector", "sync_vector", "multiprocessing"), _processes),

@@ -130,13 +130,13 @@ def _pair(word: str, vocabulary: Vocabulary, given: Mapping[str, str]) -> str | 
     """Return the answer to key=value; None where it is ours, or nothing is known of it."""
     key, _, value = word.lstrip("+").partition("=")
     if key in VALUES and value.lower() in VALUES[key][0] and value not in vocabulary.groups.get(key, ()):
-        return f"{word}: write {VALUES[key][1](value, given)}"
+        return _told(word, VALUES[key][1](value, given))
     if key in vocabulary.groups:
         choices = vocabulary.groups[key]
         if value not in choices and value.lower() in choices:
             return f"{word}: write {key}={value.lower()}"
         if key == "algo" and value.lower().removesuffix("_decoupled") in choices and value not in choices:
-            return f"{word}: write {_converted('algorithm')(value, given)}"
+            return _told(word, CONVERSIONS["algorithm"](value, given))
         return None
     if key in vocabulary.keys:
         return _number(word, key, value)
@@ -172,8 +172,7 @@ def _answered(
     if found is None:
         return None
     if callable(found):
-        text = found("false" if negated else value, given)
-        return f"{shown}{text}" if text.startswith(";") else f"{shown}: write {text}"
+        return _told(shown, found("false" if negated else value, given))
     if found.startswith(";"):
         return f"{shown}{found.replace(';', ':', 1)}"
     if found in ("env", "env.id"):
@@ -183,7 +182,7 @@ def _answered(
     elif vocabulary.keys.get(found) and (value == "" or _boolean(value)):
         value = "false" if value.lower() in ("0", "false", "no", "off") else "true"
     if found in VALUES and value.lower() in VALUES[found][0]:
-        return f"{shown}: write {VALUES[found][1](value, given)}"
+        return _told(shown, VALUES[found][1](value, given))
     if found in _whole_numbers():
         value = _as_whole(value) or value
     return f"{shown}: write {written(found, value)}"
@@ -266,5 +265,6 @@ def _normal(name: str) -> str:
     return name.lstrip("+").lower().replace("-", "_")
 
 
-def _converted(name: str) -> Conversion:
-    return CONVERSIONS[name]
+def _told(word: str, text: str) -> str:
+    """Return the answer to a word: advice (which begins with a semicolon), or the words to write."""
+    return f"{word}{text.replace(';', ':', 1)}" if text.startswith(";") else f"{word}: write {text}"

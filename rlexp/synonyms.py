@@ -26,8 +26,7 @@ RENAMED = {
         "horizon num_steps_per_env steps_per_env unroll_length t_horizon horizon_length"
     ),
     "algo.per_rank_batch_size": (
-        "batch_size minibatch_size mini_batch_size sgd_minibatch_size minibatch batch per_rank_batchsize "
-        "train_batch_size batchsize"
+        "batch_size minibatch_size mini_batch_size sgd_minibatch_size minibatch batch per_rank_batchsize batchsize"
     ),
     "algo.update_epochs": (
         "n_epochs num_epochs ppo_epoch ppo_epochs noptepochs num_learning_epochs num_sgd_iter k_epochs update_epoch "
@@ -102,6 +101,12 @@ RENAMED = {
         "deterministic cuda_deterministic cudnn_deterministic deterministic_torch deterministic_algorithms "
         "torch_use_deterministic_algorithms torch_deterministic_algorithms cudnn.deterministic reproducible"
     ),
+    "env.seeding": ("seed_mode seeding_mode env_seeding seed_offset"),
+    "env.check": ("check_env env_checker checker check_environment env_check env.check_env"),
+    "topology.player_accelerator": ("player_device player.device player.accelerator"),
+    "topology.overlap": ("overlap async_training overlap_collection"),
+    "fabric.timeout_seconds": ("timeout dist_timeout process_group_timeout nccl_timeout timeout_s"),
+    "sweep.skip_completed": ("skip_existing skip_done skip_finished"),
     "capture_video": (
         "video record_video save_video record film videos record_videos save_videos capture video_record vid"
     ),
@@ -111,7 +116,7 @@ RENAMED = {
         "nproc_per_node n_proc num_procs num_learners num_ranks ranks"
     ),
     "fabric.num_nodes": ("num_nodes nodes nnodes n_nodes"),
-    "fabric.threads_per_rank": ("threads num_threads n_threads torch_threads torch_num_threads cpu_threads n_jobs"),
+    "fabric.threads_per_rank": ("threads num_threads n_threads torch_threads torch_num_threads cpu_threads"),
     "strategy": ("ddp_strategy parallel_strategy dist_strategy"),
     "resume": (
         "ckpt_path load ckpt checkpoint resume_from restore load_path load_run load_checkpoint checkpoint.resume_from "
@@ -135,6 +140,10 @@ RENAMED = {
     "eval.episodes": (
         "n_eval_episodes eval_episodes num_eval_episodes n_eval_ep evaluation_episodes test_num test_episodes "
         "num_test_episodes n_test_episodes eval.n_episodes eval.num_episodes eval.n_eval_episodes evaluation_duration"
+    ),
+    "eval.max_episode_steps": (
+        "eval_max_steps max_eval_steps eval_max_episode_steps max_eval_episode_steps eval.max_steps eval_max_ep_len "
+        "eval_episode_length test_max_steps"
     ),
     "eval.stop_at": (
         "stop_at reward_threshold target_reward target_return solved_at stop_reward stop_return reward_target "
@@ -180,9 +189,25 @@ ADVICE = {
         "render render_mode headless no_render enable_cameras livestream gui show viewer render_freq human_render "
         "visualize"
     ),
-    "capture_video=true writes videos; which episodes they show is not a setting": (
-        "video_length video_interval record_video_frequency capture_video_freq video_freq video_every video_trigger "
-        "video_fps record_every video_dir video_folder"
+    "capture_video=true writes videos into videos/ of the run; video.every=10000 says how many steps apart": (
+        "video_trigger video_fps video_dir video_folder episode_trigger step_trigger fps video_path"
+    ),
+    "rollouts are measured in environment steps: algo.num_steps=128 of each environment": (
+        "episode_per_collect episodes_per_collect episodes_per_batch episodes_per_update"
+    ),
+    "total_timesteps=100000 says how many steps in all, eval.every=10000 how many lie between evaluations": (
+        "step_per_epoch"
+    ),
+    "evaluation episodes are played side by side, up to 16 at a time, so leave it out": (
+        "n_eval_envs num_eval_envs eval_num_envs eval.num_envs test_env_num num_test_envs"
+    ),
+    "observations of several axes are read by themselves; env.channels=first or last names the axis of channels": (
+        "transpose_image vec_transpose_image image_order data_format"
+    ),
+    "it is not there, so leave it out; all that can be set: python -m rlexp.main --cfg job": (
+        "gae_method loss_reduction layer_norm anneal_ent_coef uuid truncate_last_trajectory accumulate_grad_batches "
+        "sync_on_compute model_manager stats_window_size rollout_buffer_class rollout_buffer_kwargs hf_repo_id "
+        "ema kl_coef kl_coeff use_kl_loss use_critic use_gae max_time save_code monitor_gym"
     ),
     "leave it out: the command trains; to evaluate a checkpoint: python -m rlexp.evaluate checkpoint=PATH": (
         "train do_train learn fit is_train training"
@@ -208,14 +233,16 @@ ADVICE = {
     ),
     "a search of settings is a sweep: --multirun algo.learning_rate=1e-3,3e-4": (
         "hparams_search optimize optimize_hyperparameters tune n_trials trials sampler pruner study_name storage "
-        "n_startup_trials optuna hpo search sweep_config optimized_metric"
+        "n_startup_trials optuna hpo search sweep_config optimized_metric "
+        "trial_id max_total_trials n_evaluations optimization_log_path no_optim_plots"
     ),
     "training is measured in environment steps: total_timesteps=100000; eval.episodes=10 are those after it": (
         "episodes num_episodes n_episodes max_episodes total_episodes train_episodes"
     ),
     "wrappers are not a setting; build the environment with them in your own module and write env.id=module:Id": (
         "wrapper wrappers env_wrapper wrapper_class wrapper_kwargs env.wrapper vec_env_wrapper gym_packages grayscale "
-        "resize screen_size atari_wrappers clip_actions"
+        "resize screen_size atari_wrappers frame_stack_dilation actions_as_observation reward_as_observation noop_max "
+        "terminal_on_life_loss episodic_life"
     ),
     "leave it out: lightning-hydra-template's group has nothing to do here": (
         "data datamodule callbacks paths extras ignore_warnings enforce_tags print_config num_sanity_val_steps "
@@ -242,7 +269,28 @@ CONVERTED = {
         "device cuda gpu use_gpu use_cuda gpu_id cuda_device sim_device rl_device torch_device gpu_idx device_id "
         "train.device cuda_id"
     ),
-    "no device": ("no_cuda no_gpu disable_cuda cpu_only force_cpu cpu"),
+    "no device": ("no_cuda no_gpu disable_cuda cpu_only force_cpu"),
+    "cpu": ("cpu use_cpu"),
+    "video every": (
+        "video_freq video_interval capture_video_freq record_video_frequency video_every record_every "
+        "capture_video_interval record_video_interval video_frequency record_video_freq save_video_freq"
+    ),
+    "video steps": (
+        "video_length recording_length record_video_length capture_video_len capture_video_length video_max_steps "
+        "video_len video_steps"
+    ),
+    "infos": ("info_keywords log_info_keys info_keys log_info log_infos monitor_info_keywords info_keywords_to_log"),
+    "images": (
+        "image_obs is_image use_images image_observation image_observations from_pixels pixel_obs pixels use_pixels "
+        "obs_type observation_type"
+    ),
+    "channels last": ("channels_last channel_last images_channels_last"),
+    "channels first": ("channels_first channel_first image_channels_first"),
+    "no check": ("disable_env_checker skip_check disable_check"),
+    "envpool": ("envpool use_envpool"),
+    "tanh": ("squash squash_output tanh_squash use_tanh squash_actions tanh_actions squashed"),
+    "clip actions": ("clip_actions clip_action action_clip action_clipping"),
+    "jobs": ("n_jobs num_jobs jobs"),
     "minibatches": (
         "num_minibatches n_minibatch n_minibatches nminibatches num_mini_batches num_mini_batch num_batches "
         "minibatches per_rank_num_batches n_minibatchs num_batches_per_epoch"
@@ -252,8 +300,8 @@ CONVERTED = {
         "updates max_epochs max_epoch epochs epoch max_iters num_iters training_iteration"
     ),
     "collected": (
-        "step_per_collect steps_per_collect frames_per_batch steps_per_epoch step_per_epoch collect_steps "
-        "rollout_size num_steps_per_update episode_per_collect"
+        "step_per_collect steps_per_collect frames_per_batch steps_per_epoch collect_steps train_batch_size "
+        "rollout_size num_steps_per_update"
     ),
     "widths": (
         "net_arch hidden_size hidden_dim hidden_dims hidden_layers fcnet_hiddens layers units dense_units mlp_units "
