@@ -43,8 +43,8 @@ def _device(value: str, given: Given) -> str:
     if kind in ("cpu", *FALSE):
         return "accelerator=cpu"
     if kind == "auto":
-        return "accelerator=cuda where there is a GPU; the default is accelerator=cpu"
-    return "accelerator=cpu or accelerator=cuda"
+        return "accelerator=cuda (where there is a GPU; the default is accelerator=cpu)"
+    return "accelerator=cpu (or accelerator=cuda)"
 
 
 def _cpu(value: str, given: Given) -> str:
@@ -62,7 +62,14 @@ def _count_of_devices(value: str, given: Given) -> str:
     listed = re.findall(r"\d+", value) if value.startswith("[") or "," in value else []
     if listed:
         return f"fabric.devices={len(listed)}"
-    return "the number of ranks, such as fabric.devices=1" if not value.isdigit() else f"fabric.devices={value}"
+    return f"fabric.devices={value}" if value.isdigit() else "fabric.devices=1 (or more: the number of ranks)"
+
+
+def _gpus(value: str, given: Given) -> str:
+    """Lightning's and RLlib's number of GPUs, 0 for the CPU; also a list of them."""
+    listed = re.findall(r"\d+", value)
+    count = len(listed) if value.startswith("[") else int(value) if value.isdigit() else 1
+    return "accelerator=cpu" if count == 0 else f"accelerator=cuda fabric.devices={count}"
 
 
 def _rollout(given: Given) -> tuple[int, int, str]:
@@ -136,7 +143,7 @@ def _trainer(value: str, given: Given) -> str:
     """lightning-hydra-template's trainer=."""
     if value.startswith("ddp"):
         return "fabric.devices=2 strategy=ddp"
-    return "accelerator=cpu" if value in ("cpu", "default") else "accelerator=cuda"
+    return "accelerator=cpu" if value in ("cpu", "default", "mps") else "accelerator=cuda"
 
 
 def _seeds(value: str, given: Given) -> str:
@@ -161,6 +168,12 @@ def _normalize(value: str, given: Given) -> str:
 
 def _run_test(value: str, given: Given) -> str:
     return "eval.episodes=10" if value.lower() in TRUE else "eval.episodes=0"
+
+
+def _test(value: str, given: Given) -> str:
+    """lightning-hydra-template's test after training, and the switch that plays a trained agent."""
+    off = value.lower() in FALSE
+    return "eval.episodes=0" if off else "; to evaluate a checkpoint: python -m rlexp.evaluate checkpoint=PATH"
 
 
 def _std(value: str, given: Given) -> str:
@@ -218,6 +231,7 @@ def _plugin(kind: str) -> Conversion:
 
 CONVERSIONS: dict[str, Conversion] = {
     "device": _device,
+    "gpus": _gpus,
     "no device": _no_device,
     "cpu": _cpu,
     "video every": _with_video("video.every"),
@@ -248,6 +262,7 @@ CONVERSIONS: dict[str, Conversion] = {
     "async": _fixed("env.vectorization=async", "env.vectorization=sync"),
     "normalize": _normalize,
     "run test": _run_test,
+    "test": _test,
     "std": _std,
     "value clip": _clip_value,
     "precision": _precision,

@@ -70,6 +70,8 @@ def translated(
         answer = None
         if word in switches:
             pass
+        elif word == "-i" in options and queue and _is_value(queue[0]) and queue[0] not in INFO:
+            answer = f"-i {queue[0]}: write {written('resume', queue.popleft())}"  # rl-baselines3-zoo's
         elif word.partition("=")[0] in options:
             takes = "=" not in word and bool(queue) and (word not in ("--info", "-i") or queue[0] in INFO)
             kept += [word, queue.popleft()] if takes else [word]
@@ -120,6 +122,8 @@ def _option(word: str, queue: deque[str], vocabulary: Vocabulary, given: Mapping
         return f"{word}: " + ", ".join(answers or ["write each as key=value"])
     if not equals and queue and _is_value(queue[0]) and not (_is_switch(name, vocabulary) and not _boolean(queue[0])):
         value = queue.popleft()
+        while name.endswith("env_kwargs") and queue and ":" in queue[0] and _is_value(queue[0]):
+            value += f" {queue.popleft()}"
         word = f"{word} {value}"
     if f"--{name.replace('_', '-')}" in (*SWITCHES, *OPTIONS):
         return f"{word}: write --{name.replace('_', '-')} {value}".rstrip()
@@ -129,7 +133,9 @@ def _option(word: str, queue: deque[str], vocabulary: Vocabulary, given: Mapping
 def _pair(word: str, vocabulary: Vocabulary, given: Mapping[str, str]) -> str | None:
     """Return the answer to key=value; None where it is ours, or nothing is known of it."""
     key, _, value = word.lstrip("+").partition("=")
-    if key in VALUES and value.lower() in VALUES[key][0] and value not in vocabulary.groups.get(key, ()):
+    if "," in value and value[0] not in "[{(" and (key in vocabulary.groups or key in vocabulary.keys):
+        return _swept(word, key, value.split(","), vocabulary, given)
+    if _is_foreign(key, value) and value not in vocabulary.groups.get(key, ()):
         return _told(word, VALUES[key][1](value, given))
     if key in vocabulary.groups:
         choices = vocabulary.groups[key]
@@ -143,6 +149,22 @@ def _pair(word: str, vocabulary: Vocabulary, given: Mapping[str, str]) -> str | 
     if key.startswith(("hydra/", "env.kwargs.")) or "@" in key:
         return None
     return _answered(word, _normal(key), value, vocabulary, given, known=key in NODES)
+
+
+def _swept(
+    word: str, key: str, values: Sequence[str], vocabulary: Vocabulary, given: Mapping[str, str]
+) -> str | None:
+    """Return the answer to one of our keys with the values of a sweep; None where it is ours."""
+    if key == "total_timesteps" and re.fullmatch(r"\d{1,3}(,000)+", ",".join(values)):
+        return _number(word, key, ",".join(values))
+    answers = [_pair(f"{key}={value}", vocabulary, given) for value in values]
+    if not any(answers):
+        return None
+    written = [(answer or f": write {key}={value}").partition(f": write {key}=")[2]
+               for answer, value in zip(answers, values, strict=True)]  # fmt: skip
+    if all(written) and not any(" " in one for one in written):
+        return f"{word}: write {key}={','.join(written)}"
+    return "; ".join(filter(None, answers))
 
 
 def _bare(word: str, queue: deque[str], vocabulary: Vocabulary, given: Mapping[str, str]) -> str | None:
@@ -181,10 +203,10 @@ def _answered(
         value = "false"
     elif vocabulary.keys.get(found) and (value == "" or _boolean(value)):
         value = "false" if value.lower() in ("0", "false", "no", "off") else "true"
-    if found in VALUES and value.lower() in VALUES[found][0]:
+    if _is_foreign(found, value):
         return _told(shown, VALUES[found][1](value, given))
     if found in _whole_numbers():
-        value = _as_whole(value) or value
+        value = ",".join(_as_whole(one) or one for one in value.split(","))
     return f"{shown}: write {written(found, value)}"
 
 
@@ -263,6 +285,11 @@ def _is_switch(name: str, vocabulary: Vocabulary) -> bool:
 
 def _normal(name: str) -> str:
     return name.lstrip("+").lower().replace("-", "_")
+
+
+def _is_foreign(key: str, value: str) -> bool:
+    """Return whether one of our keys is given a value that it takes in other libraries only."""
+    return key in VALUES and (value.lower() in VALUES[key][0] or (key == "fabric.devices" and value.startswith("[")))
 
 
 def _told(word: str, text: str) -> str:

@@ -12,7 +12,7 @@ PREFIXES = (
     "train", "training", "trainer", "algo", "algorithm", "agent", "ppo", "a2c", "args", "params", "cfg", "config",
     "conf", "hparams", "hyperparams", "hyperparameters", "fabric", "vec", "env", "policy", "model", "learning",
     "runner", "actor", "critic", "metric", "buffer", "rollout", "collector", "experiment", "general", "optim",
-    "base", "logging", "rl",
+    "base", "logging", "rl", "data", "datamodule",
 )  # fmt: skip
 """First parts of dotted keys elsewhere, which say nothing about what the last part means."""
 
@@ -73,7 +73,8 @@ RENAMED = {
     ),
     "env.num_envs": (
         "n_envs nenv nenvs num_env n_env envs num_parallel_envs num_environments training_num num_actors num_cpu "
-        "n_cpu num_envs_per_worker num_envs_per_env_runner env_num num_train_envs local_num_envs num_workers "
+        "n_cpu num_envs_per_worker num_envs_per_env_runner env_num "
+        "env_runners num_env_runners num_rollout_workers num_train_envs local_num_envs num_workers "
         "n_workers"
     ),
     "env.frame_stack": ("n_stack framestack frames_stack num_stack stack num_frame_stack stack_frames"),
@@ -112,7 +113,7 @@ RENAMED = {
     ),
     "compile": ("torch_compile compile_model use_compile jit compiled"),
     "fabric.devices": (
-        "devices device_count num_devices n_devices gpus num_gpus n_gpus ngpu world_size nproc num_processes "
+        "devices device_count num_devices n_devices world_size nproc num_processes "
         "nproc_per_node n_proc num_procs num_learners num_ranks ranks"
     ),
     "fabric.num_nodes": ("num_nodes nodes nnodes n_nodes"),
@@ -164,7 +165,7 @@ ADVICE = {
         "wandb_name wandb_id enable_wandb wandb_activate wandb.project wandb.entity logger loggers mlflow neptune "
         "comet aim project entity project_name tensorboard tb tensorboard_writer use_tensorboard tb_log "
         "tensorboard_logging csv_logger report_to log_wandb metric.logger metric.log_level log_level wandb_api_key "
-        "wandb.mode wandb.enabled"
+        "wandb.mode wandb.enabled tags notes"
     ),
     "leave it out: every update is logged": (
         "log_interval log_freq log_every log_every_n_steps log_frequency logging_freq logging_interval log_steps "
@@ -207,19 +208,19 @@ ADVICE = {
     "it is not there, so leave it out; all that can be set: python -m rlexp.main --cfg job": (
         "gae_method loss_reduction layer_norm anneal_ent_coef uuid truncate_last_trajectory accumulate_grad_batches "
         "sync_on_compute model_manager stats_window_size rollout_buffer_class rollout_buffer_kwargs hf_repo_id "
-        "ema kl_coef kl_coeff use_kl_loss use_critic use_gae max_time save_code monitor_gym"
+        "framework ema kl_coef kl_coeff use_kl_loss use_critic use_gae max_time save_code monitor_gym"
     ),
     "leave it out: the command trains; to evaluate a checkpoint: python -m rlexp.evaluate checkpoint=PATH": (
         "train do_train learn fit is_train training"
     ),
     "to evaluate a checkpoint: python -m rlexp.evaluate checkpoint=PATH": (
-        "evaluate play enjoy mode eval_only test train_only evaluation inference eval_mode run_mode load_and_eval "
+        "evaluate play enjoy mode eval_only train_only evaluation inference eval_mode run_mode load_and_eval "
         "validate test_only"
     ),
     "the networks follow from the spaces; algo.hidden_sizes and algo.activation_function shape them": (
         "policy_class policy_type model_class network network_type arch features_extractor features_extractor_class "
         "encoder torso backbone actor.type policy_name net cnn_keys mlp_keys cnn_keys.encoder mlp_keys.encoder "
-        "mlp_layers share_encoder policy model"
+        "l mlp_layers share_encoder policy model"
     ),
     "recurrent networks are not there; env.frame_stack=4 shows the last observations": (
         "lstm use_lstm rnn use_rnn recurrent gru lstm_hidden_size rnn_hidden_size recurrent_policy use_recurrent "
@@ -229,7 +230,7 @@ ADVICE = {
         "use_sde sde_sample_freq gsde sde"
     ),
     "give keys on the command line, or write a file conf/experiment/NAME.yaml and give experiment=NAME": (
-        "config_file conf_file cfg_file yaml yaml_file params_file default_config arg_file"
+        "config_file conf_file cfg_file yaml yaml_file params_file default_config arg_file conf config"
     ),
     "a search of settings is a sweep: --multirun algo.learning_rate=1e-3,3e-4": (
         "hparams_search optimize optimize_hyperparameters tune n_trials trials sampler pruner study_name storage "
@@ -241,10 +242,15 @@ ADVICE = {
     ),
     "wrappers are not a setting; build the environment with them in your own module and write env.id=module:Id": (
         "wrapper wrappers env_wrapper wrapper_class wrapper_kwargs env.wrapper vec_env_wrapper gym_packages grayscale "
-        "resize screen_size atari_wrappers frame_stack_dilation actions_as_observation reward_as_observation noop_max "
+        "resize screen_size atari_wrappers frame_stack_dilation noop_max "
+        "actions_as_observation actions_as_observation.num_stack actions_as_observation.noop "
+        "actions_as_observation.dilation reward_as_observation "
         "terminal_on_life_loss episodic_life"
     ),
     "leave it out: lightning-hydra-template's group has nothing to do here": (
+        "data.num_workers datamodule.num_workers data.pin_memory datamodule.pin_memory pin_memory min_epochs min_steps "
+        "overfit_batches limit_test_batches track_grad_norm terminate_on_nan weights_summary stochastic_weight_avg "
+        "sync_batchnorm benchmark auto_lr_find auto_scale_batch_size deterministic_data check_val_every_n_epoch "
         "data datamodule callbacks paths extras ignore_warnings enforce_tags print_config num_sanity_val_steps "
         "limit_train_batches limit_val_batches"
     ),
@@ -269,6 +275,7 @@ CONVERTED = {
         "device cuda gpu use_gpu use_cuda gpu_id cuda_device sim_device rl_device torch_device gpu_idx device_id "
         "train.device cuda_id"
     ),
+    "gpus": ("gpus num_gpus n_gpus ngpu ngpus"),
     "no device": ("no_cuda no_gpu disable_cuda cpu_only force_cpu"),
     "cpu": ("cpu use_cpu"),
     "video every": (
@@ -314,7 +321,7 @@ CONVERTED = {
     ),
     "schedule": ("lr_schedule learning_rate_schedule schedule lr_decay_type"),
     "experiment": (
-        "exp exp_name run_name name experiment_name task_name tags group log_name tb_log_name run_id exp_id "
+        "exp exp_name run_name name experiment_name task_name group log_name tb_log_name run_id exp_id "
         "experiment_id trial_name job_name"
     ),
     "algorithm": ("algorithm agent alg algo_name algo.name rl_algo agent.name method algorithm_name"),
@@ -328,6 +335,7 @@ CONVERTED = {
     "async": ("async async_env async_envs subproc subprocess async_vector_env parallel asynchronous env.async"),
     "normalize": ("normalize vec_normalize vecnormalize normalise normalization"),
     "run test": ("run_test algo.run_test eval_after_training final_eval"),
+    "test": ("test"),
     "std": ("init_noise_std init_std std_init action_std action_std_init"),
     "value clip": ("clip_range_vf cliprange_vf vf_clip_param vf_clip clip_vf_range vf_clip_coef"),
     "precision": ("precision dtype mixed_precision amp use_amp bf16 float_precision trainer.precision"),
