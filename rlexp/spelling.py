@@ -151,9 +151,7 @@ def _pair(word: str, vocabulary: Vocabulary, given: Mapping[str, str]) -> str | 
     return _answered(word, _normal(key), value, vocabulary, given, known=key in NODES)
 
 
-def _swept(
-    word: str, key: str, values: Sequence[str], vocabulary: Vocabulary, given: Mapping[str, str]
-) -> str | None:
+def _swept(word: str, key: str, values: Sequence[str], vocabulary: Vocabulary, given: Mapping[str, str]) -> str | None:
     """Return the answer to one of our keys with the values of a sweep; None where it is ours."""
     if key == "total_timesteps" and re.fullmatch(r"\d{1,3}(,000)+", ",".join(values)):
         return _number(word, key, ",".join(values))
