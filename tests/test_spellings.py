@@ -4,14 +4,16 @@ The rows come from the documentation and the argument parsers of Stable-Baseline
 Lightning, lightning-hydra-template, RLlib, Tianshou, rl_games, Isaac Lab and Spinning Up.
 """
 
+import importlib
 import re
 import shlex
+import sys
 
 import gymnasium
 import pytest
 from hydra import compose, initialize_config_dir
 
-from rlexp.arguments import read, training
+from rlexp.arguments import find_modules_here, read, training
 from rlexp.config import conf_dir, register, typed
 from rlexp.conversions import CONVERSIONS, ELSEWHERE, SUITES, VALUES
 from rlexp.envs.packages import PACKAGES
@@ -578,3 +580,17 @@ def test_the_table_of_packages_is_well_formed(package):
     assert re.compile(package.pattern).groups >= 0
     assert not any(re.match(package.pattern, one) for one in
                    ("CartPole-v1", "LunarLander-v3", "Blackjack-v1", "Taxi-v3", "HalfCheetah-v5"))  # fmt: skip
+
+
+def test_a_console_script_finds_modules_in_the_current_folder(tmp_path, monkeypatch):
+    """Python gives a script the folder that the script lies in, where `python -m` gives the current one."""
+    (tmp_path / "module_of_mine.py").write_text("VALUE = 3")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [one for one in sys.path if one])
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("module_of_mine")
+    find_modules_here()
+    importlib.invalidate_caches()
+    assert importlib.import_module("module_of_mine").VALUE == 3
+    find_modules_here()
+    assert sys.path.count(str(tmp_path)) == 1
