@@ -10,14 +10,12 @@ import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
-import os
 import re
 from typing import NamedTuple
 
 import gymnasium
 from gymnasium.envs.registration import find_highest_version, namespace
 
-from rlexp.envs.headless import no_display
 from rlexp.settings import ConfigError
 
 
@@ -160,8 +158,6 @@ def import_for(env_id: str) -> None:
     if package is None:
         _load_entry_points(env_id)
     elif installed(package.module):
-        if no_display():
-            os.environ.setdefault("PYGLET_HEADLESS", "true")  # else miniworld cannot even be imported
         try:
             module = importlib.import_module(package.module)
             if package.register and env_id not in gymnasium.registry:
