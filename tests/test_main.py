@@ -116,7 +116,11 @@ def test_summary_has_every_key_of_the_contract_and_says_that_the_run_is_complete
 def test_summary_holds_the_statistics_of_the_evaluation_and_its_mean_is_the_objective(run_dir):
     values = summary(run_dir)
     result = values["eval"]
-    assert set(result) == {"episodes", "mean_return", "std_return", "mean_length", "returns"}
+    assert set(result) == {
+        *("episodes", "mean_return", "std_return", "mean_length", "returns"),
+        *("stream", "seeds", "cut", "max_episode_steps"),
+    }
+    assert (result["stream"], result["cut"]) == ("final", 0)
     assert result["episodes"] == len(result["returns"]) == 3
     assert result["mean_return"] == pytest.approx(np.mean(result["returns"]))
     assert result["std_return"] == pytest.approx(np.std(result["returns"]))
@@ -227,7 +231,11 @@ def test_the_greedy_test_episode_is_filmed_from_its_first_to_its_last_step(run_d
 
 def test_training_episodes_are_filmed_and_the_one_under_way_at_the_end_is_closed(run_dir):
     films = sorted((run_dir / "videos" / "train").glob("*.mp4"))
-    assert {"train-episode-0.mp4", "train-episode-1.mp4"} <= {path.name for path in films}
+    names = {path.name for path in films}
+    found = [re.fullmatch(r"step-(\d+)-return-\d+(-cut)?\.mp4", name) for name in names]
+    steps = sorted(int(match[1]) for match in found)
+    assert steps[0] == 0 and len(steps) <= 12, names  # about ten over the run, the first episode among them
+    assert any(match[2] for match in found), names  # the last one was under way
     for path in films:
         frames = video(path)
         assert frames
@@ -268,8 +276,9 @@ def test_what_a_person_sees_off_a_terminal_are_plain_lines_and_a_table_of_what_i
     assert "\r" not in text
     lines = text.splitlines()
     assert lines[0] == "CartPole-v1: 8 updates of 64 steps = 512 steps, 1 rank, seed 42"
+    assert lines[1] == "observation: vector of 4"
     end = lines[lines.index("") :]
-    assert all(" steps/s  return " in line for line in lines[1 : lines.index("")])  # one every 5 s, and one at the end
+    assert all(" steps/s  return " in line for line in lines[2 : lines.index("")])  # one every 5 s, and one at the end
     assert lines[lines.index("") - 1].startswith("      512 / 512 steps")
     assert re.fullmatch(r"return: [\d.]+ \+- [\d.]+ \(3 greedy episodes\)", end[1])
     assert re.fullmatch(r"steps/s: [\d,]+ \(512 steps\)", end[2])

@@ -119,8 +119,8 @@ class _TooLong(BaseException):
 def _time_limit(seconds: float) -> Iterator[None]:
     """Raise _TooLong where what is within takes longer; in threads other than the main one there is no limit.
 
-    Compiled code that never returns to Python cannot be interrupted: a few seconds later the process writes its stack to
-    the standard error and ends.
+    Compiled code that never returns to Python cannot be interrupted: a few seconds later the process writes its stack
+    to the standard error and ends.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SMALL_WORK = 2**23
 """Multiplications of a minibatch in the layers of one network up to which a second thread gains nothing."""
 SPINS = 1000
-"""Loops of a waiting thread of GNU's OpenMP before it sleeps, some ten microseconds; measured in docs/distributed.md."""
+"""Loops of a waiting thread of GNU's OpenMP before it sleeps; measured in docs/distributed.md."""
 
 
 def wait_politely() -> None:
