@@ -18,14 +18,11 @@ from rich.progress_bar import ProgressBar
 from rich.segment import Segment
 from rich.text import Text
 
+from rlexp.report import number
+
 PLAIN_SECONDS = 5.0
 """Time between two plain lines."""
 SHORTEST_BAR, LONGEST_BAR = 8, 40
-
-
-def number(value: float) -> str:
-    """Return a number for a person to read; '-' where there is none yet."""
-    return "-" if math.isnan(value) else f"{value:,.1f}"
 
 
 def short(value: float) -> str:
@@ -152,8 +149,8 @@ class Display:
             small = f"{short(env_steps)}/{short(self._total)} {short(speed)}/s return {number(mean_return)}"
             self._training.forms = [
                 f"{env_steps:,}/{self._total:,}  {speed:,.0f} steps/s  return {number(mean_return)}  "
-                f"length {number(length)}  left {duration(left)}",
-                f"{small} length {number(length)} left {duration(left)}",
+                f"length {number(length, 1)}  left {duration(left)}",
+                f"{small} length {number(length, 1)} left {duration(left)}",
                 f"{small} left {duration(left)}",
                 small,
                 f"{short(env_steps)}/{short(self._total)} {number(mean_return)}",
@@ -161,7 +158,7 @@ class Display:
         elif self._lines.due() or env_steps >= self._total:
             self._lines.print(
                 f"{env_steps:>9,} / {self._total:,} steps  {speed:>8,.0f} steps/s  return {number(mean_return)}  "
-                f"length {number(length)}  {left:,.0f} s left"
+                f"length {number(length, 1)}  {left:,.0f} s left"
             )
 
     @contextlib.contextmanager

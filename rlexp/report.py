@@ -5,6 +5,7 @@ Nothing is cut or folded here, so that every command can be copied from a termin
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shlex
@@ -17,9 +18,11 @@ PLAIN = re.compile(r"[\w./:+-]+", re.ASCII)
 """Text that Hydra's grammar takes as it is."""
 
 
-def number(value: float | None, digits: int = 1) -> str:
-    """Return a number for a person to read; '-' where there is none."""
-    return "-" if value is None else f"{value:,.{digits}f}"
+def number(value: float | None, digits: int | None = None) -> str:
+    """Return a number for a person to read, small ones with two decimals; '-' where there is none."""
+    if value is None or math.isnan(value):
+        return "-"
+    return f"{value:,.{(1 if abs(value) >= 10 else 2) if digits is None else digits}f}"
 
 
 def program(module: str = "rlexp.main") -> str:
@@ -83,7 +86,9 @@ def run_lines(run_dir: Path, summary: dict[str, Any], here: Path, total_timestep
     """
     result = summary.get("eval")
     if result is not None:
-        spread = f"{number(result['mean_return'])} +- {number(result['std_return'])}"
+        mean = result["mean_return"]
+        digits = 1 if mean is None or abs(mean) >= 10 else 2
+        spread = f"{number(mean, digits)} +- {number(result['std_return'], digits)}"
         returned = f"{spread} ({result['episodes']} greedy episodes)"
     else:
         returned = f"{number(summary.get('objective'))} (last training episodes)"

@@ -137,7 +137,7 @@ def test_the_table_fits_the_width_and_below_it_the_reason_is_whole(sweep):
     lines = table(outcomes(sweep), 80)
     assert swept_keys(sweep.jobs) == ["algo.gamma", "seed"]
     assert lines[0].split() == ["job", "gamma", "seed", "state", "return", "steps/s", "why"]
-    assert lines[1].split() == ["0", "0.9", "0", "completed", "1.0", "1,234"]
+    assert lines[1].split() == ["0", "0.9", "0", "completed", "1.00", "1,234"]
     assert lines[6].split() == ["5", "0.99", "2", "not", "started", "-", "-"]
     assert all(len(line) <= 80 for line in lines[:7])
     assert lines[5].endswith("...")

@@ -1,7 +1,7 @@
 """Videos of whole episodes, written frame by frame: memory stays flat however long an episode is.
 
 A file that is being written is `step-N.mp4`, N being the environment steps over all ranks when the episode began. When
-the episode ends it is renamed to `step-N-return-R.mp4`, R being the rounded sum of raw rewards; one that ends before
+the episode ends it is renamed to `step-N-return-R.mp4`, R being the sum of raw rewards, rounded; one that ends before
 its episode does is `step-N-return-R-cut.mp4`.
 """
 
@@ -269,7 +269,7 @@ class VideoRecorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         if self._encoder is None:
             return
         encoder, self._encoder = self._encoder, None
-        total = round(self._return) if math.isfinite(self._return) else self._return
+        total = f"{self._return:.0f}" if abs(self._return) >= 10 else f"{round(self._return, 2) + 0.0:g}"
         with writing(self._path):
             encoder.close()
             if self._steps == 0:
