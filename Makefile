@@ -28,7 +28,7 @@ WORLDS := $(WORLDS_VENV)/.installed
 # Two pips must not write into .venv at once.
 .NOTPARALLEL:
 .PHONY: help cartpole lunarlander sweep results bench bench-compare bench-plots bench-solved bench-startup \
-	bench-memory bench-tensors worlds distributed test test-slow torture lint format reference tensorboard constraints clean \
+	bench-memory bench-tensors pictures worlds distributed test test-slow torture lint format reference tensorboard constraints clean \
 	clean-outputs
 
 help: ## show this list
@@ -36,7 +36,7 @@ help: ## show this list
 	@echo
 	@echo '  Further overrides: make cartpole ARGS="seed=3"   Another Python: PYTHON=python3.12'
 
-cartpole: $(BASE) ## train, film and evaluate PPO on CartPole
+cartpole: $(BASE) ## train PPO on CartPole, record videos and evaluate it
 	$(PY) -m rlexp.main experiment=cartpole capture_video=true $(ARGS)
 
 lunarlander: $(BOX2D) ## the same on LunarLander (installs Box2D)
@@ -75,6 +75,21 @@ bench-memory: $(BASE) ## resident memory over a million steps
 
 bench-tensors: $(BENCH) ## env.backend=torch over the number of environments, beside peers (ARGS="--jax-python PATH --rounds 5")
 	$(PY) -m benchmarks.tensors --peer $(ARGS)
+
+pictures: $(BENCH) ## the pictures of the README, from a sweep of LunarLander and runs of CartPole (some minutes)
+	$(PY) -m rlexp.main --multirun experiment=lunarlander seed=1,2,3 eval.every=50000 capture_video=true \
+	  hydra.sweep.dir=outputs/sweeps/pictures sweep.skip_completed=true
+	$(PY) -m benchmarks.pictures curve outputs/sweeps/pictures
+	$(PY) -m benchmarks.pictures animation "$$(ls outputs/sweeps/pictures/1-*/videos/test/*.mp4 | tail -n 1)"
+	$(PY) -m benchmarks.pictures topologies
+	$(PY) -m benchmarks.pictures terminal terminal-80 --height 22 -- \
+	  $(PY) -m rlexp.main experiment=cartpole capture_video=true
+	$(PY) -m benchmarks.pictures terminal terminal-140 --width 140 --height 22 -- \
+	  $(PY) -m rlexp.main total_timesteps=30000 eval.every=10000 capture_video=true
+	$(PY) -m benchmarks.pictures terminal progress-80 --height 12 --at evaluat -- \
+	  $(PY) -m rlexp.main total_timesteps=20000 eval.every=10000 eval.episodes=60
+	$(PY) -m benchmarks.pictures terminal sweep --width 100 --height 18 -- \
+	  $(PY) -m rlexp.main --multirun total_timesteps=10000 seed=1,2,3 env.num_envs=2,4
 
 worlds: $(WORLDS) ## try public environments: train, video, exact resume, into docs/worlds.md (installs them into .venv-worlds)
 	$(WORLDS_PY) -m benchmarks.worlds $(ARGS)

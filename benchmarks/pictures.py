@@ -42,12 +42,15 @@ IMAGES = ROOT / "docs" / "images"
 THEME = TerminalTheme(
     (255, 255, 255),
     (30, 30, 30),
-    [(0, 0, 0), (170, 30, 30), (20, 120, 40), (140, 100, 0), (30, 80, 170), (130, 40, 130), (0, 115, 125), (90, 90, 90)],
+    [
+        *((0, 0, 0), (170, 30, 30), (20, 120, 40), (140, 100, 0)),
+        *((30, 80, 170), (130, 40, 130), (0, 115, 125), (90, 90, 90)),
+    ],
 )
 
 
 def curve(sweep: Path) -> None:
-    """Draw the mean return of the last 100 training episodes of each job, and its evaluations, over environment steps."""
+    """Draw over environment steps: the mean return of the last 100 training episodes, and the evaluations."""
     figure, axes = plt.subplots(figsize=(6.4, 3.2))
     for job in sorted(path for path in sweep.iterdir() if (path / "metrics.csv").is_file()):
         summary = json.loads((job / "summary.json").read_text())
@@ -85,7 +88,8 @@ def topologies() -> None:
     axes.axis("off")
 
     def box(x: float, y: float, width: float, height: float, text: str, colour: str) -> None:
-        axes.add_patch(FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0.06", fc=colour, ec="#444444", lw=0.8))
+        style = {"boxstyle": "round,pad=0.06", "fc": colour, "ec": "#444444", "lw": 0.8}
+        axes.add_patch(FancyBboxPatch((x, y), width, height, **style))
         axes.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=8)
 
     def arrow(start: tuple[float, float], end: tuple[float, float], both: bool = False, text: str = "") -> None:

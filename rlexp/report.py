@@ -22,7 +22,12 @@ def number(value: float | None, digits: int | None = None) -> str:
     """Return a number for a person to read, small ones with two decimals; '-' where there is none."""
     if value is None or math.isnan(value):
         return "-"
-    return f"{value:,.{(1 if abs(value) >= 10 else 2) if digits is None else digits}f}"
+    return f"{value:,.{decimals(value) if digits is None else digits}f}"
+
+
+def decimals(value: float) -> int:
+    """Return how many decimals of a return a person wants to see."""
+    return 1 if abs(value) >= 10 else 2
 
 
 def program(module: str = "rlexp.main") -> str:
@@ -87,8 +92,7 @@ def run_lines(run_dir: Path, summary: dict[str, Any], here: Path, total_timestep
     result = summary.get("eval")
     if result is not None:
         mean = result["mean_return"]
-        digits = 1 if mean is None or abs(mean) >= 10 else 2
-        spread = f"{number(mean, digits)} +- {number(result['std_return'], digits)}"
+        spread = f"{number(mean)} +- {number(result['std_return'], decimals(mean))}"
         returned = f"{spread} ({result['episodes']} greedy episodes)"
     else:
         returned = f"{number(summary.get('objective'))} (last training episodes)"

@@ -92,7 +92,9 @@ def current() -> Sweep | None:
 
 def values_of(overrides: Sequence[str]) -> dict[str, str]:
     """Return the values of overrides by their keys."""
-    return {key_of(word): word.partition("=")[2] for word in overrides}
+    as_typed = {"True": "true", "False": "false", "None": "null"}  # Hydra's own words for them in the jobs of a sweep
+    values = {key_of(word): word.partition("=")[2] for word in overrides}
+    return {key: as_typed.get(value, value) for key, value in values.items()}
 
 
 def key_of(word: str) -> str:

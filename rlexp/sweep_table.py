@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlexp.report import hydra_quoted, number, program, shown
+from rlexp.report import decimals, hydra_quoted, number, program, shown
 from rlexp.summary import Summary
 from rlexp.sweep import Sweep, SweepJob, key_of, short_names, swept_keys
 
@@ -156,7 +156,9 @@ def sweep_lines(sweep: Sweep, here: Path, typed: Sequence[str]) -> tuple[list[st
     seeds = over_seeds(found)
     if seeds:
         rows = [["setting", "mean return", "standard deviation", "seeds"]]
-        rows += [[name, number(mean), number(spread), str(count)] for name, mean, spread, count in seeds]
+        rows += [
+            [name, number(mean), number(spread, decimals(mean)), str(count)] for name, mean, spread, count in seeds
+        ]
         lines += ["", *_aligned(rows, right={1, 2, 3})]
     path = sweep.directory / "sweep.csv"
     try:

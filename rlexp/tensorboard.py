@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
@@ -44,6 +45,7 @@ class TensorBoard:
         self._file = self._writer._get_file_writer()
         experiment, start, self._end = hparams(hyperparameters(config, given), dict.fromkeys(OUTCOME, 0.0))
         if not resumed:
+            given_first(experiment, named(given))
             self._file.add_summary(experiment)
             self._file.add_summary(start)
 
@@ -92,14 +94,31 @@ def hyperparameters(config: Config, given: Sequence[str]) -> dict[str, bool | in
     from rlexp.config import algorithm_name
 
     defaults = {key: value for key, value, _ in fields_of(Schema(algo=type(config.algo)()))}
-    named = {word.lstrip("+~").partition("=")[0] for word in given}
+    said = named(given)
     values: dict[str, bool | int | float | str] = {"algo": algorithm_name(config)}
     for key, value, _ in fields_of(config):
-        told = key in IDENTIFYING or key.startswith("algo.") or key in named
+        told = key in IDENTIFYING or key.startswith("algo.") or key in said
         if (told or value != defaults[key]) and key not in PLACES:
             number = isinstance(value, int | float) and not isinstance(value, bool)
             values[key] = value if number else as_yaml(value)
     return values
+
+
+def named(words: Sequence[str]) -> set[str]:
+    """Return the keys of key=value words."""
+    return {word.lstrip("+~").partition("=")[0] for word in words}
+
+
+def given_first(experiment: Summary, keys: set[str]) -> None:
+    """Mark the hyperparameters that were given as those that differ: the hparams tab shows them before the others.
+
+    It cannot tell itself which ones differ between runs once their list is written, which it must be for its metrics.
+    """
+    plugin = experiment.value[0].metadata.plugin_data
+    data = HParamsPluginData.FromString(plugin.content)
+    for info in data.experiment.hparam_infos:
+        info.differs = info.name in keys
+    plugin.content = data.SerializeToString()
 
 
 def animated(path: Path) -> tuple[bytes, int, int]:

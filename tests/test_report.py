@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+from torch.utils.tensorboard.summary import hparams
 
 from rlexp.report import evaluate_command, hydra_quoted, program, resume_command, run_lines, shown
 from rlexp.resume import prepared
@@ -17,7 +19,7 @@ from rlexp.rewind import cut_evaluations
 from rlexp.summary import write_json
 from rlexp.sweep import Sweep, SweepJob, job_name, short_names, swept_keys
 from rlexp.sweep_table import outcomes, over_seeds, sweep_lines, table
-from rlexp.tensorboard import hyperparameters
+from rlexp.tensorboard import given_first, hyperparameters, named
 from tests.helpers import composed
 
 ODD = [
@@ -190,3 +192,11 @@ def test_hyperparameters_are_numbers_or_text_and_those_given_are_there():
     assert "env.action_repeat" not in values
     assert all(type(value) in (int, float, str) for value in values.values())
     assert json.dumps(values)
+
+
+def test_the_hparams_tab_shows_what_was_given_first():
+    values = hyperparameters(composed("seed=3"), ["seed=3"])
+    experiment, _, _ = hparams(values, {})
+    given_first(experiment, named(["seed=3", "+algo.gamma=0.9"]))
+    data = HParamsPluginData.FromString(experiment.value[0].metadata.plugin_data.content)
+    assert {info.name for info in data.experiment.hparam_infos if info.differs} == {"seed", "algo.gamma"}
