@@ -60,7 +60,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--max-grad-norm", type=float, default=0.5, help="gradients with a larger norm are scaled down to it; 0: off")
     add("--hidden-sizes", type=int, nargs="+", default=[64, 64], help="widths of the hidden layers")
     add("--run-dir", type=Path, default=None, help="where TensorBoard files and the video go")
-    add("--video", action=OnOff, default=True, help="film a test episode after training")
+    add("--video", action=OnOff, default=True, help="record a video of a test episode after training")
     args = parser.parse_args()
     args.run_dir = args.run_dir or Path("outputs/ppo_torch") / f"{args.env_id}-seed{args.seed}-{int(time.time())}"
     if args.total_timesteps < args.num_steps * args.num_envs * WORLD_SIZE:
@@ -269,7 +269,7 @@ def episode_means(envs: RecordEpisodeStatistics) -> dict[str, float]:
 
 @torch.no_grad()
 def play_test_episode(args: argparse.Namespace, actor: nn.Module) -> float:
-    """Film an episode of the most probable actions, from a seed that training never uses; return its return."""
+    """Record an episode of the most probable actions, from a seed that training never uses; return its return."""
     env = make_env(args.env_id, render_mode="rgb_array")
     env = RecordVideo(env, str(args.run_dir / "videos"), lambda episode: True, name_prefix="test", disable_logger=True)
     obs, _ = env.reset(seed=2**31 + args.seed)
@@ -316,7 +316,7 @@ def train(args: argparse.Namespace) -> None:
         if args.video:
             test_return = play_test_episode(args, agent.actor)
             writer.add_scalar("Test/cumulative_reward", test_return, updates * steps_per_update)
-            print(f"test episode: return {test_return:.1f}, filmed in {args.run_dir / 'videos'}")
+            print(f"test episode: return {test_return:.1f}, video in {args.run_dir / 'videos'}")
         writer.close()
 
 

@@ -146,7 +146,7 @@ class CheckpointConfig:
 class EvalConfig:
     """The evaluation after training, and during it."""
 
-    episodes: int = setting(10, "Greedy episodes after training, on seeds apart from training's; 0: none.", ge=0)
+    episodes: int = setting(10, "Greedy episodes after training, on other seeds than training; 0: none.", ge=0)
     every: int = setting(0, "Environment steps between evaluations in training; 0: only after it.", ge=0)
     stop_at: float | None = setting(None, "Mean return of an evaluation at which training ends; null: never.")
     max_episode_steps: int = setting(100_000, "Steps after which an evaluation episode is cut.", ge=1)
@@ -180,7 +180,7 @@ class VideoConfig:
 class SweepConfig:
     """What a sweep does in a directory that it has been in before."""
 
-    skip_completed: bool = setting(False, "Leave out jobs that are completed, go on with interrupted and failed ones.")
+    skip_completed: bool = setting(False, "Leave out jobs that are completed, resume interrupted and failed ones.")
 
 
 @dataclass
@@ -193,7 +193,7 @@ class Config:
     capture_video: bool = setting(False, "Record videos of environment 0 in training and of the final test episode.")
     compile: bool | str = setting(
         "auto",
-        "Compile the train step: slower to start, then thrice as fast; auto: from 20,000 optimizer steps on.",
+        "Compile the train step: slower to start, then up to three times as fast; auto: from 20,000 optimizer steps on.",
         choices=(True, False, "auto"),
     )
     env: EnvConfig = field(default_factory=EnvConfig)
@@ -204,7 +204,7 @@ class Config:
     eval: EvalConfig = field(default_factory=EvalConfig)
     log: LogConfig = field(default_factory=LogConfig)
     video: VideoConfig = field(default_factory=VideoConfig)
-    resume: str | None = setting(None, "Run directory or checkpoint to go on from; auto: hydra.run.dir, if it has one.")
+    resume: str | None = setting(None, "Run directory or checkpoint to resume from; auto: hydra.run.dir, if it has one.")
     sweep: SweepConfig = field(default_factory=SweepConfig)
 
     @property

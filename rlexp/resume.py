@@ -70,7 +70,7 @@ def prepared(arguments: Sequence[str]) -> list[str]:
         return list(arguments)
     if sweep:
         raise ConfigError(
-            f"resume={resume} goes on with one run; for a sweep give sweep.skip_completed=true hydra.sweep.dir=DIR"
+            f"resume={resume} resumes one run; for a sweep give sweep.skip_completed=true hydra.sweep.dir=DIR"
         )
     from rlexp.checkpoint import candidates, run_directory
 
@@ -147,13 +147,13 @@ def resumed(wanted: Config, overrides: Sequence[str], run_dir: Path) -> Resumed 
         seconds, saved_with = float(state["recorder"]["seconds"]), dict(state["versions"])
         origin = Origin(path, int(state["updates"]), int(state["env_steps"]), seconds)
     except (KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"checkpoint={path} does not hold what a run needs to go on: {error}") from None
+        raise ConfigError(f"checkpoint={path} does not hold what a run needs to resume: {error}") from None
     keys = None if named is None else set(given_keys(overrides))
     config = merged(stored, wanted, keys, run_dir)
     if saved_with != versions():
         new = ", ".join(f"{name} {now} (was {saved_with.get(name)})" for name, now in versions().items()
                         if saved_with.get(name) != now)  # fmt: skip
-        print(f"warning: {new}: the run goes on, but will not equal one without interruption", file=sys.stderr)
+        print(f"warning: {new}: the run continues, but will not equal one without interruption", file=sys.stderr)
     completed = Summary(run_dir).read().get("state") == "completed" and path.name == checkpoint.LAST
     enough = config.eval.enough(state["recorder"].get("evaluated"))
     return Resumed(config, origin, completed and (enough or config.updates <= origin.updates))
@@ -215,7 +215,7 @@ def merged(stored: Config, wanted: Config, keys: set[str] | None, run_dir: Path)
         said = ", ".join(
             f"{key}={value} (the run has {have.get(key, 'no such key')})" for key, value in refused.items()
         )
-        raise ConfigError(f"{run_dir} cannot go on with another experiment: {said}")
+        raise ConfigError(f"{run_dir} cannot be resumed with another experiment: {said}")
     if wanted.total_timesteps < stored.total_timesteps and "total_timesteps" in changed:
         raise ConfigError(
             f"total_timesteps={wanted.total_timesteps} is less than the run's {stored.total_timesteps}; "

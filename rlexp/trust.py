@@ -108,7 +108,7 @@ def check_ranks(config: Config, ranks: Any, path: Path) -> None:
     import torch
 
     if not isinstance(ranks, list) or not all(isinstance(own, dict) for own in ranks):
-        raise ConfigError(f"checkpoint={path} does not hold what a run needs to go on: the states of its ranks")
+        raise ConfigError(f"checkpoint={path} does not hold what a run needs to resume: the states of its ranks")
     if len(ranks) != config.world_size:
         raise ConfigError(f"checkpoint={path} is of {len(ranks)} ranks, but its experiment needs {config.world_size}")
     for own in ranks[: config.players]:

@@ -330,7 +330,7 @@ def with_other(change: str, state: dict[str, Any]) -> None:
         ("ranks", "is of 1 ranks, but its experiment needs 500"),
         ("network", "its tensors do not fit its algo.hidden_sizes"),
         ("player", "does not hold the states of its env.num_envs"),
-        ("clock", "does not hold what a run needs to go on"),
+        ("clock", "does not hold what a run needs to resume"),
         ("module", "wants to import the module mine for its environment; if you trust it, add env.id=mine:Mine-v0"),
     ],
 )

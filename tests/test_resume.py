@@ -223,7 +223,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(completed, tmp_p
         (["experiment=cartpole"], "env.num_envs=8 (the run has 2)"),
         (["total_timesteps=64"], "total_timesteps=64 is less than the run's 128"),
         (["hydra.run.dir=ELSEWHERE"], "hydra.run.dir=ELSEWHERE is not the run"),
-        (["--multirun"], "goes on with one run"),
+        (["--multirun"], "resumes one run"),
     ],
 )
 def test_what_alters_the_experiment_is_refused_with_the_difference(words, said, completed, tmp_path):

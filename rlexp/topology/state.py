@@ -85,7 +85,7 @@ def load_player(player: Collector, state: dict[str, Any], rank: Rank) -> None:
         which = ", ".join(map(str, afresh))
         message = (
             f"environments {which} of rank {rank.index} could not be put back where they were and begin new episodes; "
-            "the run goes on, but will not equal one without interruption"
+            "the run continues, but will not equal one without interruption"
         )
         log.warning(message)
         print(f"warning: {message}", file=sys.stderr, flush=True)
