@@ -193,7 +193,7 @@ class Config:
     capture_video: bool = setting(False, "Record videos of environment 0 in training and of the final test episode.")
     compile: bool | str = setting(
         "auto",
-        "Compile the train step: slower to start, then up to three times as fast; auto: from 20,000 optimizer steps on.",
+        "Compile the train step: slower to start, then faster; auto: from 20,000 optimizer steps on.",
         choices=(True, False, "auto"),
     )
     env: EnvConfig = field(default_factory=EnvConfig)
@@ -204,7 +204,7 @@ class Config:
     eval: EvalConfig = field(default_factory=EvalConfig)
     log: LogConfig = field(default_factory=LogConfig)
     video: VideoConfig = field(default_factory=VideoConfig)
-    resume: str | None = setting(None, "Run directory or checkpoint to resume from; auto: hydra.run.dir, if it has one.")
+    resume: str | None = setting(None, "Run directory or checkpoint to resume; auto: hydra.run.dir, if it has one.")
     sweep: SweepConfig = field(default_factory=SweepConfig)
 
     @property

@@ -45,4 +45,4 @@ def test_a_full_disk_ends_a_run_in_one_line_and_it_goes_on_where_there_is_room(t
     assert again.wait() == 0, again.stderr
     assert (summary(copy)["state"], summary(copy)["env_steps"]) == ("completed", 320)
     what = line.removeprefix("error: ").replace(f"{disk}/", "")
-    tell(f"a file system of 4 MiB, {' '.join(topology)}", f"“{what}”; it was resumed from its checkpoint on a larger one")
+    tell(f"a file system of 4 MiB, {' '.join(topology)}", f"“{what}”; it was resumed on a larger one")
