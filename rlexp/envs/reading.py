@@ -198,9 +198,11 @@ def _kind(real: bool, low: float, high: float, sides: tuple[int, int] | None, re
 def _vector(path: Path, name: str, space: spaces.Box) -> Part:
     """Return an array as numbers. Whole numbers beyond 1 are scaled to 0 to 1, where their bounds say how."""
     words = f"vector of {math.prod(space.shape)}"
+    if space.dtype.kind == "f":
+        return Part(path, name, space.shape, words)
     low, high = space.low.astype(np.float64).reshape(-1), space.high.astype(np.float64).reshape(-1)
     scaled = (high - low < MOST_LEVELS) & (high > low) & (np.maximum(np.abs(low), np.abs(high)) > 1)
-    if space.dtype.kind == "f" or not scaled.any():
+    if not scaled.any():
         return Part(path, name, space.shape, words)
     bounds = f"{int(low.min())} to {int(high.max())}" if scaled.all() else "whole numbers"
     scale = 1 / np.where(scaled, high - low, 1)
