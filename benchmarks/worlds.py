@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
+import re
 import shutil
 import sys
 import tempfile
@@ -96,7 +97,7 @@ def try_world(world: World, limits: Limits, folder: Path, tree: Path, made: str)
         trains=trains,
         video=video if trains == "yes" else "",
         resumes=resumes,
-        remark="; ".join(remarks),
+        remark=re.sub(r"\S*/site-packages/", "", "; ".join(remarks)),
         made=made,
     )
 

@@ -130,6 +130,7 @@ class Lucky(gymnasium.Env):
     def __init__(self, source="numpy", fixed=None):
         self._source = source
         self._rng = np.random.default_rng(fixed)
+        self._system = random.SystemRandom()  # NetHack's has one; it has no state
         self._built = np.random.random()
 
     def _draw(self):

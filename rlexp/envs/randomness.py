@@ -310,7 +310,7 @@ def _inside(value: Any) -> Iterable[tuple[Any, Any]]:
 
 def _is_generator(value: Any) -> bool:
     if isinstance(value, KINDS):
-        return True
+        return not isinstance(value, random.SystemRandom)  # the system's entropy: it has no state
     return "torch" in sys.modules and isinstance(value, sys.modules["torch"].Generator)
 
 

@@ -22,9 +22,10 @@ COMMANDS = {
         ["fabric.precision=64-false"],
         "fabric.precision=64-false is not a choice; allowed: 32-true, 16-mixed, bf16-mixed, bf16-true",
     ),
-    "strategy": (["strategy=fsdp"], "strategy=fsdp is not a choice; allowed: auto, ddp"),
-    "strategy as a key": (["fabric.strategy=fsdp"], "fabric.strategy=fsdp is not a choice; allowed: auto, ddp"),
-    "accelerator": (["fabric.accelerator=tpu"], "fabric.accelerator=tpu is not a choice; allowed: cpu, cuda"),
+    "strategy": (["strategy=horovod"], "strategy=horovod is not a choice; allowed: auto, ddp"),
+    "strategy of Lightning's": (["strategy=fsdp"], "strategy=fsdp: write strategy=ddp"),
+    "strategy as a key": (["fabric.strategy=horovod"], "fabric.strategy=horovod is not a choice; allowed: auto, ddp"),
+    "accelerator": (["fabric.accelerator=abacus"], "fabric.accelerator=abacus is not a choice; allowed: cpu, cuda"),
     "topology": (["topology=central"], "topology=central is not a choice; allowed: coupled, decoupled"),
     "overlap": (
         ["topology=coupled", "topology.overlap=true", "fabric.devices=2"],
