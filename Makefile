@@ -117,7 +117,7 @@ format: $(DEV) ## format the code and repair what ruff can
 	$(BIN)/ruff format .
 
 reference: $(BASE) ## write every key and scalar into docs/reference.md
-	$(PY) -m rlexp.reference > docs/reference.tmp && mv docs/reference.tmp docs/reference.md
+	$(PY) -m rlexp.config.reference > docs/reference.tmp && mv docs/reference.tmp docs/reference.md
 
 tensorboard: $(BASE) ## show the curves of all runs in outputs/
 	$(BIN)/tensorboard --logdir outputs $(ARGS)

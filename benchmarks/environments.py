@@ -17,10 +17,12 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from benchmarks.machine import described
-from rlexp.config import Config, conf_dir, register, resolve
+from rlexp.collect.player import Player
+from rlexp.config.compose import register, resolve
+from rlexp.config.places import conf_dir
+from rlexp.config.schema import Config
 from rlexp.envs import check_environment, make_environments
 from rlexp.models import build_policy
-from rlexp.player import Player
 
 CHOICES = {
     "sync": [],

@@ -8,7 +8,7 @@ import platform
 import subprocess
 from pathlib import Path
 
-from rlexp.summary import versions
+from rlexp.files.summary import versions
 
 
 def processor() -> str:

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import described
-from rlexp.checkpoint import load
-from rlexp.config import from_plain
+from rlexp.config.compose import from_plain
+from rlexp.files.checkpoint import load
 
 OUTPUTS = Path("outputs/results")
 PAGE = Path("docs/results.md")

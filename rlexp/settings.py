@@ -1,6 +1,6 @@
 """How a setting is declared once: type, default, range and one line of documentation.
 
-The dataclasses of `rlexp.config` and `rlexp.algos` declare their fields with `setting`; `check` walks them and
+The dataclasses of `rlexp.config.schema` and `rlexp.algos` declare their fields with `setting`; `check` walks them and
 reports the first value out of range. Neither imports more than the standard library, so that a config error
 costs no import of torch.
 """
@@ -12,17 +12,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-
-def printable(text: str) -> str:
-    """Return a text as one line that a terminal shows as it is, whatever was in it; the rest is escaped."""
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
-
-
-class ConfigError(Exception):
-    """A mistake in what the user wrote: one line that names the key, what was given and what is allowed."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(printable(text))
+from rlexp.errors import ConfigError
 
 
 def setting(

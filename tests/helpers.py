@@ -9,13 +9,15 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from rlexp.algos import PPO
-from rlexp.config import Config, conf_dir, register, resolve
+from rlexp.collect.player import Player
+from rlexp.config.compose import register, resolve
+from rlexp.config.places import conf_dir
+from rlexp.config.schema import Config
+from rlexp.data.batch import Batch
 from rlexp.envs import VectorEnvironment, make_environments
-from rlexp.learner import Learner
+from rlexp.learn.learner import Learner
 from rlexp.models import ActorCritic, build_policy
-from rlexp.player import Player
 from rlexp.topology.transport import Alone
-from rlexp.types import Batch
 
 
 def composed(*overrides: str) -> Config:

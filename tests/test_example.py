@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from rlexp.logger import METRIC_NAMES
+from rlexp.run.recorder import METRIC_NAMES
 from tests.commands import environment, metrics, train
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "ppo_torch.py"

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 import rlexp.envs
-from rlexp.checkpoint import load, save
-from rlexp.faults import Fault
-from rlexp.launch import RunFailed, locked
+from rlexp.errors import Fault, RunFailed
+from rlexp.files.checkpoint import load, save
+from rlexp.files.lock import locked
 from tests.commands import metrics, summary, wait_for
 from tests.launch.forked import done, gone, small, start
 

@@ -38,7 +38,7 @@ def python(tmp_path_factory):
 
 
 def test_an_installed_wheel_brings_conf_and_runs_from_any_folder(python, tmp_path):
-    where = run(python, "-c", "import rlexp.config; print(rlexp.config.conf_dir())", cwd=tmp_path).strip()
+    where = run(python, "-c", "import rlexp.config.schema; print(rlexp.config.schema.conf_dir())", cwd=tmp_path).strip()
     assert Path(where).is_relative_to(python.parent.parent)
     assert sorted(path.relative_to(where) for path in Path(where).rglob("*.yaml")) == sorted(
         path.relative_to(ROOT / "conf") for path in (ROOT / "conf").rglob("*.yaml")

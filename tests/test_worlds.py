@@ -11,7 +11,7 @@ import pytest
 from benchmarks import worlds
 from benchmarks.limited import Limits, Outcome, run_limited
 from benchmarks.worlds_list import WORLDS
-from rlexp.config import conf_dir
+from rlexp.config.places import conf_dir
 
 ROOT = Path(worlds.__file__).parent.parent
 
@@ -39,7 +39,7 @@ def test_episodes_end_before_the_checkpoint_where_a_limit_is_given():
 def test_the_commands_compose():
     from hydra import compose, initialize_config_dir
 
-    from rlexp.config import register
+    from rlexp.config.compose import register
 
     register()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):

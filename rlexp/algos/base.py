@@ -11,7 +11,7 @@ from rlexp.settings import setting
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from rlexp.types import Batch, Evaluation
+    from rlexp.data.batch import Batch, Evaluation
 
 
 class LossTerms(NamedTuple):

@@ -12,7 +12,7 @@ from rlexp.settings import setting
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from rlexp.types import Batch, Evaluation
+    from rlexp.data.batch import Batch, Evaluation
 
 MAX_LOG_RATIO = 20.0
 """Where the ratio is held, far beyond any clip range: e^89 is infinite in float32, and its gradient not a number."""

@@ -9,8 +9,8 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
-from rlexp.settings import ConfigError
-from rlexp.types import ActionSpec, SpaceSpec
+from rlexp.data.spaces import ActionSpec, SpaceSpec
+from rlexp.errors import ConfigError
 
 Array = npt.NDArray[Any]
 MOST_OPTIONS = 1_024

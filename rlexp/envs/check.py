@@ -12,7 +12,9 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from rlexp.config import Config
+from rlexp.config.schema import Config
+from rlexp.data.generators import kept_generators
+from rlexp.data.spaces import SpaceSpec
 from rlexp.envs.guard import described
 from rlexp.envs.headless import check_drawing, prepare_drawing
 from rlexp.envs.make import make_environment
@@ -23,9 +25,7 @@ from rlexp.envs.tensors import TIME_LIMITS
 from rlexp.envs.text import text_note
 from rlexp.envs.trial import check_trial, close
 from rlexp.envs.unknown import outdated, pip_install, unregistered
-from rlexp.generators import kept_generators
-from rlexp.settings import ConfigError
-from rlexp.types import SpaceSpec
+from rlexp.errors import ConfigError
 
 EXTRAS = {
     "box2d": "box2d",

@@ -13,7 +13,7 @@ from typing import Any, SupportsFloat
 import gymnasium
 import numpy as np
 
-from rlexp.faults import Fault
+from rlexp.errors import Fault
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from rlexp.settings import ConfigError
+from rlexp.errors import ConfigError
 
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
 LIBRARIES = {"egl": "libEGL.so.1", "osmesa": "libOSMesa.so"}

@@ -18,16 +18,15 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from rlexp.config import EnvConfig
-from rlexp.cores import cores
+from rlexp.config.schema import EnvConfig
+from rlexp.data.spaces import SpaceSpec
 from rlexp.envs.guard import described, looked_up
 from rlexp.envs.packages import import_for
 from rlexp.envs.reading import Reading, reading_of
 from rlexp.envs.spaces import DEFAULT, Array
 from rlexp.envs.vector import StepResult, VectorEnvironment
-from rlexp.faults import Fault
-from rlexp.settings import ConfigError
-from rlexp.types import SpaceSpec
+from rlexp.errors import ConfigError, Fault
+from rlexp.machine import cores
 
 INSTALL = 'install it with: pip install "rlexp[envpool]"'
 

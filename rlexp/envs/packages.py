@@ -16,7 +16,7 @@ from typing import NamedTuple
 import gymnasium
 from gymnasium.envs.registration import find_highest_version, namespace
 
-from rlexp.settings import ConfigError
+from rlexp.errors import ConfigError
 
 
 class Package(NamedTuple):

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from rlexp.config import EnvConfig
-from rlexp.settings import ConfigError
-from rlexp.types import ImageSpec
+from rlexp.config.schema import EnvConfig
+from rlexp.data.spaces import ImageSpec
+from rlexp.errors import ConfigError
 
 Array = npt.NDArray[Any]
 Space = gymnasium.Space[Any]

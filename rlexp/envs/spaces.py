@@ -9,10 +9,10 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
+from rlexp.data.spaces import ObservationSpec, SpaceSpec
 from rlexp.envs.actions import action_spec
 from rlexp.envs.reading import Part, Reading, read
-from rlexp.faults import Fault
-from rlexp.types import ObservationSpec, SpaceSpec
+from rlexp.errors import Fault
 
 Array = npt.NDArray[Any]
 DEFAULT = Reading()

@@ -13,7 +13,7 @@ import gymnasium
 import numpy as np
 
 from rlexp.envs.guard import core, described, number, place_of, source_of, wrong_shape
-from rlexp.settings import ConfigError
+from rlexp.errors import ConfigError
 
 Env = gymnasium.Env[Any, Any]
 STEPS = 3

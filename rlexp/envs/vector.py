@@ -10,14 +10,14 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from rlexp.config import EnvConfig
+from rlexp.config.schema import EnvConfig
+from rlexp.data.spaces import SpaceSpec
 from rlexp.envs.actions import action_spec
 from rlexp.envs.make import maker
 from rlexp.envs.reading import Reading, reading_of
 from rlexp.envs.spaces import DEFAULT, Array, Packer
 from rlexp.envs.video import VideoSettings
 from rlexp.envs.workers import Workers
-from rlexp.types import SpaceSpec
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from typing import Any, SupportsFloat
 import gymnasium
 
 from rlexp.envs.frames import Frame, Frames
-from rlexp.faults import writing
+from rlexp.errors import writing
 
 log = logging.getLogger(__name__)
 

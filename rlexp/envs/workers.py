@@ -15,9 +15,9 @@ import gymnasium
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from gymnasium.vector.async_vector_env import _async_worker
 
+from rlexp.data.generators import kept_generators
 from rlexp.envs.guard import described
-from rlexp.faults import Fault
-from rlexp.generators import kept_generators
+from rlexp.errors import Fault
 
 LOST = (EOFError, ConnectionError, OSError)
 """What reading from a process that is gone raises."""

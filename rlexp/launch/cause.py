@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from rlexp.faults import Fault
-from rlexp.logger import log_to
-from rlexp.summary import Summary
+from rlexp.errors import Fault
+from rlexp.files.log import log_to
+from rlexp.files.summary import Summary
 
 log = logging.getLogger(__name__)
 

@@ -21,12 +21,15 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rlexp.faults import writing
+from rlexp.errors import Interrupted, RunFailed, writing
+from rlexp.files.summary import Summary
 from rlexp.launch.cause import LONGEST_TRACE, LOST_PEER, hung, log_size, logged, one_line, progress, shortened, tell
-from rlexp.launch.rank import Body, Job, RunFailed, check_devices, enter, patience
-from rlexp.launch.stopping import FINISH, FINISH_SECONDS, Interrupted, held, noted_stop, stoppable
+from rlexp.launch.devices import check_devices
+from rlexp.launch.fabric import patience
+from rlexp.launch.job import Job
+from rlexp.launch.rank import Body, enter
+from rlexp.launch.stopping import FINISH, FINISH_SECONDS, held, noted_stop, stoppable
 from rlexp.launch.torchrun import run_as_rank
-from rlexp.summary import Summary
 
 if TYPE_CHECKING:
     from rlexp.launch.board import Board

@@ -8,76 +8,23 @@ import logging
 import os
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from rlexp.config import Config, algorithm_name
+from rlexp.config.schema import Config
+from rlexp.data.spaces import SpaceSpec
+from rlexp.errors import ConfigError
+from rlexp.launch.fabric import MARGIN_SECONDS, build_fabric
+from rlexp.launch.job import Job, Origin
 from rlexp.launch.threads import threads_of
-from rlexp.settings import ConfigError
-from rlexp.types import SpaceSpec
 
 if TYPE_CHECKING:
     import torch
     from lightning.fabric import Fabric
 
     from rlexp.launch.board import Board
-
-MARGIN_SECONDS = 10.0
-"""Ranks wait this much longer for each other than a hang of one of them may last, so that its own stacks are told."""
-BACKENDS = "cpu:gloo,cuda:nccl"
-
-
-def patience(timeout: float) -> float:
-    """Return the seconds that ranks wait for each other: an evaluation, a checkpoint and a rollout may lie between."""
-    return 3 * timeout + MARGIN_SECONDS
-
-
-class RunFailed(Exception):
-    """The run ended with an error that is already written to its summary and log; str() is one line."""
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a resumed run goes on: the checkpoint, and how far it had come in which wall time."""
-
-    checkpoint: Path
-    updates: int
-    env_steps: int
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Job:
-    """What every rank is started with.
-
-    Attributes:
-        config: the experiment.
-        spec: its environment's spaces.
-        run_dir: where it is written.
-        origin: where a resumed run continues; None for a run that begins.
-        overrides: the words of the command line.
-        jobs: number of jobs of a sweep that run at once, this one among them.
-    """
-
-    config: Config
-    spec: SpaceSpec
-    run_dir: Path
-    origin: Origin | None = None
-    overrides: Sequence[str] = ()
-    jobs: int = 1
-
-    @property
-    def about(self) -> dict[str, Any]:
-        """What summary.json says of the experiment."""
-        return {
-            "seed": self.config.seed,
-            "env_id": self.config.env.id,
-            "algo": algorithm_name(self.config),
-            "overrides": list(self.overrides),
-        }
 
 
 Body = Callable[["Rank"], None]
@@ -170,7 +117,7 @@ def enter(job: Job, body: Body, board: Board | None = None) -> None:
     # Deterministic algorithms also fill new memory, which costs time; every buffer here is written before it is read.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # set by a property
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic algorithms on CUDA need it
-    fabric = _fabric(config)
+    fabric = build_fabric(config)
     for name in ("lightning.fabric", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.WARNING)  # they announce each rank and each setting
     fabric.launch()
@@ -189,49 +136,6 @@ def enter(job: Job, body: Body, board: Board | None = None) -> None:
         # With NCCL a rank that failed would wait here for others that know of nothing.
         if torch.distributed.is_initialized() and not (failed and config.fabric.accelerator == "cuda"):
             torch.distributed.destroy_process_group()
-
-
-def _fabric(config: Config) -> Fabric:
-    """Return Fabric for this rank; with several ranks its launch joins the process group."""
-    from lightning.fabric import Fabric
-    from lightning.fabric.strategies.ddp import DDPStrategy
-    from lightning.fabric.strategies.strategy import Strategy
-
-    settings = config.fabric
-    timeout = timedelta(seconds=patience(settings.timeout_seconds))
-    cuda = settings.accelerator == "cuda"
-    if config.topology.name == "decoupled" and cuda:
-        return _placed_fabric(config, timeout)
-    strategy: str | Strategy = "auto"
-    if config.world_size > 1:
-        strategy = DDPStrategy(timeout=timeout, process_group_backend=BACKENDS if cuda else "gloo")
-    return Fabric(
-        accelerator=settings.accelerator,
-        strategy=strategy,
-        devices=settings.devices,
-        num_nodes=settings.num_nodes,
-        precision=settings.precision,  # type: ignore[arg-type]  # checked against the schema's choices
-    )
-
-
-def _placed_fabric(config: Config, timeout: timedelta) -> Fabric:
-    """Return Fabric for a rank of a player that may sit on the CPU and trainers on a GPU each.
-
-    Fabric's strategies put all ranks on one kind of device, so each rank has a Fabric for its own device here, and the
-    process group, over CPU and GPU tensors, is joined beside it.
-    """
-    import torch
-    from lightning.fabric import Fabric
-
-    local, first = int(os.environ["LOCAL_RANK"]), os.environ["RANK"] == "0"
-    on_cpu = config.topology.player_accelerator == "cpu"
-    torch.distributed.init_process_group(BACKENDS, timeout=timeout)
-    precision = config.fabric.precision
-    if first and on_cpu:
-        return Fabric(accelerator="cpu", devices=1, precision="32-true" if precision == "16-mixed" else precision)  # type: ignore[arg-type]  # checked
-    # The first node's GPUs are numbered past its player where that takes none of them.
-    device = local - 1 if on_cpu and os.environ["GROUP_RANK"] == "0" else local
-    return Fabric(accelerator="cuda", devices=[device], precision=precision)  # type: ignore[arg-type]  # checked
 
 
 def _directory_of_rank_0(run_dir: Path) -> Path:
@@ -261,32 +165,3 @@ def _check_world(config: Config) -> int:
     if counted != config.world_size:
         raise ConfigError(f"{counted} ranks answered, but fabric.devices * fabric.num_nodes = {config.world_size}")
     return counted
-
-
-def check_devices(config: Config) -> None:
-    """Check that the devices asked for are there, each rank that needs one having its own, and a way to other nodes.
-
-    Raises:
-        ConfigError: they are not.
-    """
-    settings = config.fabric
-    if settings.num_nodes > 1 and "TORCHELASTIC_RUN_ID" not in os.environ:
-        raise ConfigError(
-            f"fabric.num_nodes={settings.num_nodes} needs a start by torchrun on each node: "
-            "torchrun --nnodes N --nproc-per-node M --rdzv-endpoint HOST:PORT -m rlexp.main ..."
-        )
-    if settings.accelerator == "cpu":
-        return
-    import torch
-
-    found = torch.cuda.device_count()
-    needed = settings.devices
-    if config.topology.name == "decoupled" and config.topology.player_accelerator == "cpu":
-        needed -= int(os.environ.get("GROUP_RANK", "0") == "0")  # the player's place, on the first node
-    if found == 0:
-        raise ConfigError("accelerator=cuda, but torch finds no CUDA device; give accelerator=cpu")
-    if needed > found:
-        raise ConfigError(
-            f"fabric.devices={settings.devices} needs {needed} CUDA devices, one a rank (NCCL cannot share one), "
-            f"but there are {found}; give fabric.devices={settings.devices - needed + found} or less"
-        )

@@ -7,20 +7,14 @@ import signal
 import sys
 from collections.abc import Iterator
 
+from rlexp.errors import Interrupted
+
 AGAIN_SECONDS = 0.01
 FINISH_SECONDS = 2.0
 """Time between asking for a stop after the current update and stopping where the program stands."""
 FINISH = signal.SIGUSR1
 """What the parent of a rank sends it to ask for a stop after the current update."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, FINISH)
-
-
-class Interrupted(BaseException):
-    """The run was asked to stop; `signum` is the signal (2: SIGINT, 15: SIGTERM)."""
-
-    def __init__(self, signum: int) -> None:
-        super().__init__(signum)
-        self.signum = signum
 
 
 class _Request:

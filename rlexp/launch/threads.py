@@ -9,11 +9,11 @@ import itertools
 import os
 from typing import TYPE_CHECKING, Any
 
-from rlexp.cores import cores
+from rlexp.machine import cores
 
 if TYPE_CHECKING:
-    from rlexp.config import Config
-    from rlexp.types import SpaceSpec
+    from rlexp.config.schema import Config
+    from rlexp.data.spaces import SpaceSpec
 
 SMALL_WORK = 2**23
 """Multiplications of a minibatch in the layers of one network up to which a second thread gains nothing."""

@@ -10,11 +10,12 @@ import traceback
 from dataclasses import replace
 from typing import Any
 
-from rlexp.faults import writing
+from rlexp.errors import Interrupted, RunFailed, writing
+from rlexp.files.summary import Summary
 from rlexp.launch.cause import LONGEST_TRACE, LOST_PEER, hung, log_size, logged, one_line, shortened, tell
-from rlexp.launch.rank import Body, Job, Rank, RunFailed, enter
-from rlexp.launch.stopping import Interrupted, stoppable
-from rlexp.summary import Summary
+from rlexp.launch.job import Job
+from rlexp.launch.rank import Body, Rank, enter
+from rlexp.launch.stopping import stoppable
 
 REAP_SECONDS = 1.0
 """Time in which torchrun notices that a rank is dead."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax, softplus
 
-from rlexp.types import ActionSpec
+from rlexp.data.spaces import ActionSpec
 
 Array = np.ndarray[Any, Any]
 

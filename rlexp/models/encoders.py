@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from rlexp.data.spaces import ImageSpec, ObservationSpec
 from rlexp.models.normalizer import ObservationNormalizer
-from rlexp.types import ImageSpec, ObservationSpec
 
 
 def tanh(x: Tensor) -> Tensor:

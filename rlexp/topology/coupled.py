@@ -8,26 +8,27 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from rlexp.checkpoint import checkpoint_due
+from rlexp.collect.player import Player
+from rlexp.collect.tensor_player import TensorPlayer
+from rlexp.data.generators import load_random_state, random_state
+from rlexp.data.rollout import Episode
+from rlexp.data.types import Collector, UpdateReport
 from rlexp.envs import VideoSettings, make_environments
 from rlexp.envs.tensors import TIME_LIMITS, tensor_environment
-from rlexp.evaluator import Evaluator
-from rlexp.faults import check_rollout, check_update
-from rlexp.generators import load_random_state, random_state
+from rlexp.files.checkpoint import checkpoint_due
 from rlexp.launch.stopping import stop_requested, stopped, stopping_between_updates
-from rlexp.learner import Learner
+from rlexp.learn.health import check_rollout, check_update
+from rlexp.learn.learner import Learner
 from rlexp.models import build_policy
-from rlexp.player import Player
-from rlexp.tensor_player import TensorPlayer
+from rlexp.run.evaluator import Evaluator
 from rlexp.topology.state import gather_own, load_player
 from rlexp.topology.transport import Alone, Group, gather_rollouts
-from rlexp.types import Collector, Episode, UpdateReport
 
 if TYPE_CHECKING:
-    from rlexp.config import Config
-    from rlexp.launch import Rank
-    from rlexp.logger import Recorder
+    from rlexp.config.schema import Config
+    from rlexp.launch.rank import Rank
     from rlexp.models import ActorCritic
+    from rlexp.run.recorder import Recorder
     from rlexp.topology.state import Start
 
 VIDEOS = 10

@@ -18,15 +18,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 import torch.distributed as dist
 
-from rlexp.checkpoint import checkpoint_due
-from rlexp.evaluator import Evaluator
-from rlexp.faults import check_rollout, check_update
-from rlexp.generators import load_random_state, random_state
-from rlexp.launch.rank import patience
+from rlexp.data.generators import load_random_state, random_state
+from rlexp.data.rollout import Episode, Rollout
+from rlexp.data.types import UpdateReport
+from rlexp.files.checkpoint import checkpoint_due
+from rlexp.launch.fabric import patience
 from rlexp.launch.stopping import stop_requested, stopped, stopping_between_updates
-from rlexp.learner import Learner
+from rlexp.learn.health import check_rollout, check_update
+from rlexp.learn.learner import Learner
+from rlexp.learn.stepper import flatten_parameters
 from rlexp.models import build_policy
-from rlexp.step import flatten_parameters
+from rlexp.run.evaluator import Evaluator
 from rlexp.topology.coupled import make_player
 from rlexp.topology.state import load_player
 from rlexp.topology.transport import (
@@ -46,15 +48,15 @@ from rlexp.topology.transport import (
     send_update,
     wait_for,
 )
-from rlexp.types import Episode, Rollout, UpdateReport
 
 if TYPE_CHECKING:
-    from rlexp.config import Config
-    from rlexp.launch import Rank
-    from rlexp.logger import Recorder
+    from rlexp.config.schema import Config
+    from rlexp.data.types import Collector
+    from rlexp.launch.rank import Rank
+    from rlexp.learn.ranks import Collective
     from rlexp.models import ActorCritic
+    from rlexp.run.recorder import Recorder
     from rlexp.topology.state import Start
-    from rlexp.types import Collective, Collector
 
 PLAYER, FIRST_TRAINER = 0, 1
 

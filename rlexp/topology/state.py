@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.distributed as dist
 
-from rlexp import checkpoint
+from rlexp.files import checkpoint
 from rlexp.topology.transport import receive_state, send_state
 
 if TYPE_CHECKING:
-    from rlexp.config import Config
-    from rlexp.launch import Rank
-    from rlexp.types import Collector
+    from rlexp.config.schema import Config
+    from rlexp.data.types import Collector
+    from rlexp.launch.rank import Rank
 
 log = logging.getLogger(__name__)
 

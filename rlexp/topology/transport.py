@@ -11,8 +11,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from rlexp.data.rollout import Rollout
+from rlexp.data.types import Metrics
 from rlexp.models import ActorCritic
-from rlexp.types import Metrics, Rollout
 
 if TYPE_CHECKING:
     from rlexp.launch.board import Board

@@ -5,7 +5,7 @@ import torch
 
 from rlexp.algos import A2C, PPO
 from rlexp.algos.losses import approximate_kl, clipped_surrogate, clipped_value_loss, policy_gradient, value_loss
-from rlexp.types import Batch, Evaluation
+from rlexp.data.batch import Batch, Evaluation
 
 
 def vector(*values, grad=False):

@@ -3,14 +3,14 @@ import pytest
 import torch
 from gymnasium.spaces import Box, Dict, Discrete, Graph, MultiBinary, MultiDiscrete, OneOf, Sequence, Text, Tuple
 
+from rlexp.data.spaces import ActionSpec
 from rlexp.envs.actions import action_spec, environment_actions
 from rlexp.envs.spaces import space_spec
+from rlexp.errors import ConfigError
 from rlexp.models.distributions import build_distribution
-from rlexp.settings import ConfigError
-from rlexp.types import ActionSpec
 from tests.envs.test_vector import Stepped
 from tests.helpers import agent
-from tests.test_tensor_player import player_of
+from tests.collect.test_tensor_player import player_of
 
 
 def spec_of(space):

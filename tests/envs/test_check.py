@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from rlexp.envs import check_environment
-from rlexp.settings import ConfigError
+from rlexp.errors import ConfigError
 from tests.helpers import composed
 
 

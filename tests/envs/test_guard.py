@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rlexp.envs import make_environments
-from rlexp.faults import Fault
+from rlexp.errors import Fault
 from tests.helpers import agent, composed
 
 MODES = pytest.mark.parametrize("vectorization", ["sync", "async"])

@@ -7,9 +7,9 @@ import pytest
 import torch
 from gymnasium.vector import AutoresetMode
 
+from rlexp.data.rollout import Episode
 from rlexp.envs import check_environment, make_environments
-from rlexp.settings import ConfigError
-from rlexp.types import Episode
+from rlexp.errors import ConfigError
 from tests.commands import TINY, metrics, only, summary, train
 from tests.helpers import agent, composed, learner, state_of
 
@@ -190,7 +190,7 @@ class Pair:
 
 
 def test_no_minibatch_is_empty_where_resets_leave_an_odd_number_of_rows(made, fabric):
-    from rlexp.learner import Learner
+    from rlexp.learn.learner import Learner
 
     config, _, policy, player = made(
         NATIVE, "env.num_envs=1", "algo.num_steps=6", "env.max_episode_steps=3", "fabric.devices=2",

@@ -10,7 +10,7 @@ from rlexp.envs import make_environments
 from rlexp.envs.reading import Reading
 from rlexp.envs.spaces import Packer, space_spec
 from rlexp.envs.text import text_note, without_text
-from rlexp.settings import ConfigError
+from rlexp.errors import ConfigError
 from tests.environments import Mission
 from tests.helpers import composed
 

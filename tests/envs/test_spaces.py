@@ -3,10 +3,10 @@ import pytest
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
 from gymnasium.vector.utils import batch_space, concatenate, create_empty_array
 
+from rlexp.data.spaces import ImageSpec
 from rlexp.envs.reading import Reading
 from rlexp.envs.spaces import DEFAULT, Packer
-from rlexp.faults import Fault
-from rlexp.types import ImageSpec
+from rlexp.errors import Fault
 
 
 def image_box(*shape):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from rlexp.envs import check_environment
-from rlexp.settings import ConfigError
+from rlexp.errors import ConfigError
 from tests import faulty
 from tests.commands import command
 from tests.helpers import composed

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import lightning.fabric  # noqa: F401  # once, for all commands
 
-import rlexp.experiment
-import rlexp.tensorboard  # noqa: F401
+import rlexp.files.tensorboard  # noqa: F401
 from rlexp.main import cli
 from tests.commands import wait_for
 from tests.topology.ranks import SMALL

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from rlexp.resume import prepared
+from rlexp.command.paths import prepared
 from tests.commands import ENDLESS, environment, metrics, summary, wait_for
 from tests.launch.forked import done, gone, small, start
 from tests.launch.test_stopping import trouble

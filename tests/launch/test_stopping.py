@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from rlexp.launch.stopping import Interrupted, stoppable
+from rlexp.errors import Interrupted
+from rlexp.launch.stopping import stoppable
 from tests.commands import summary, video, wait_for
 from tests.launch.forked import Command, done, gone, processes_in, small, start
 from tests.launch.trouble import MESSAGE

@@ -5,8 +5,8 @@ import torch
 from torch.distributions import Categorical as TorchCategorical
 from torch.distributions import Independent, Normal, TanhTransform, TransformedDistribution
 
+from rlexp.data.spaces import ActionSpec
 from rlexp.models.distributions import Categorical, Gaussian, MultiCategorical, TanhGaussian, build_distribution
-from rlexp.types import ActionSpec
 from tests.helpers import generator
 
 FAMILIES = [Categorical(4), MultiCategorical((2, 3, 4)), Gaussian(3), TanhGaussian(3)]

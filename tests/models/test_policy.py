@@ -4,10 +4,10 @@ import math
 import pytest
 import torch
 
+from rlexp.data.spaces import ActionSpec, ImageSpec, ObservationSpec, SpaceSpec
 from rlexp.models import ActorCritic, build_policy, sampler
 from rlexp.models.encoders import ACTIVATIONS, Preprocessor, Symbols
 from rlexp.models.normalizer import moments_of
-from rlexp.types import ActionSpec, ImageSpec, ObservationSpec, SpaceSpec
 from tests.helpers import composed, generator
 
 ACTIONS = {

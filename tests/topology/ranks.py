@@ -7,16 +7,19 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rlexp.config import Config
+from rlexp.collect.player import Player
+from rlexp.config.schema import Config
+from rlexp.data.rollout import Rollout
+from rlexp.data.types import Metrics
 from rlexp.envs import check_environment
-from rlexp.experiment import run_rank
-from rlexp.launch import Job, Origin, Rank, run
-from rlexp.learner import Learner
-from rlexp.logger import Recorder
+from rlexp.launch.job import Job, Origin
+from rlexp.launch.processes import run
+from rlexp.launch.rank import Rank
+from rlexp.learn.learner import Learner
 from rlexp.models import ActorCritic
-from rlexp.player import Player
+from rlexp.run.experiment import run_rank
+from rlexp.run.recorder import Recorder
 from rlexp.topology import coupled, decoupled
-from rlexp.types import Metrics, Rollout
 from tests.helpers import composed
 
 SMALL = (

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from rlexp.compiled import compiler_found
 from rlexp.envs import check_environment
-from rlexp.launch import Rank
+from rlexp.launch.rank import Rank
+from rlexp.learn.compiled import compiler_found
 from rlexp.models import build_policy
 from rlexp.topology.coupled import make_player
 from tests.topology.ranks import configured, flat, launched, noted, policy_of

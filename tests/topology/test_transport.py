@@ -5,7 +5,8 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from rlexp.launch import Rank
+from rlexp.data.rollout import Rollout
+from rlexp.launch.rank import Rank
 from rlexp.topology.transport import (
     Alone,
     Group,
@@ -18,7 +19,6 @@ from rlexp.topology.transport import (
     to_bytes,
     wait_for,
 )
-from rlexp.types import Rollout
 from tests.topology.ranks import launched
 
 SEEDS = range(25)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from rlexp.checkpoint import load
+from rlexp.files.checkpoint import load
 from tests.commands import metrics, summary
 from tests.launch.forked import small, start
 

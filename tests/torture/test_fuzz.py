@@ -17,12 +17,15 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from rlexp.algos import PPO
-from rlexp.config import Config, conf_dir, register, resolve
+from rlexp.command.paths import prepared
+from rlexp.config.compose import register, resolve
+from rlexp.config.explain import check_arguments, explain, known_keys, surplus_keys, unknown_key
+from rlexp.config.places import conf_dir
+from rlexp.config.schema import Config
 from rlexp.envs import check_environment
-from rlexp.evaluate import load_policy
-from rlexp.explain import check_arguments, explain, known_keys, surplus_keys, unknown_key
-from rlexp.resume import prepared
-from rlexp.settings import ConfigError, fields_of
+from rlexp.errors import ConfigError
+from rlexp.run.loading import load_policy
+from rlexp.settings import fields_of
 from tests.commands import command, error_line, recorded_run, sealed
 from tests.launch.forked import start
 
@@ -96,7 +99,7 @@ def bad_override(draw: random.Random) -> str:
 
 def types_of_keys() -> dict[str, str]:
     """Return the declared type of each key."""
-    from rlexp.explain import _type_name
+    from rlexp.config.explain import _type_name
 
     return {key: str(_type_name(key)) for key, _, _ in fields_of(Config(algo=PPO()))}
 

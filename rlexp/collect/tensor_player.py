@@ -1,0 +1,226 @@
+"""The player of environments of tensors: whole rollouts on one device, without Python for any single environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from rlexp.collect.player import in_chunks
+from rlexp.data.rollout import Episode, Rollout
+from rlexp.data.spaces import ActionSpec
+from rlexp.envs.tensors.base import TensorEnvironment, transition
+from rlexp.learn.compiled import compiled, compiler_found
+from rlexp.models import ActorCritic
+
+UNROLLED = 8
+"""Steps in one compiled graph at most: more run little faster and compile longer."""
+
+
+class Steps(NamedTuple):
+    """What steps of N environments left: one tensor a step, [N, *], but for the first two, which follow the last step.
+
+    Attributes:
+        states: [N, S] float64.
+        elapsed: steps since the episodes began, [N] int64.
+        obs: seen after each step, in a new episode where one ended.
+        reached_obs: true observation after each step.
+        actions: as sampled.
+        rewards: float64.
+        terminated: bool.
+        truncated: bool.
+    """
+
+    states: Tensor
+    elapsed: Tensor
+    obs: list[Tensor]
+    reached_obs: list[Tensor]
+    actions: list[Tensor]
+    rewards: list[Tensor]
+    terminated: list[Tensor]
+    truncated: list[Tensor]
+
+
+class TensorPlayer:
+    """Owns environments of tensors; the same to topologies as `rlexp.collect.player.Player`.
+
+    Actions and first states come from one generator, drawn for a whole rollout at once.
+
+    Args:
+        env: the rules.
+        limit: steps after which an episode is truncated.
+        num_envs: N.
+        policy: acts; its weights may change between two calls of `collect`.
+        action: the action space.
+        num_steps: T, steps per environment in a rollout.
+        generator: draws all noise; its device is where everything happens.
+        squash: whether real actions are squashed into their bounds by tanh instead of clipped.
+        autocast: the precision of the learners, in which actions are sampled and their log-probabilities computed.
+        compile_steps: whether the steps are compiled; the rollout is the same to float tolerance.
+    """
+
+    def __init__(
+        self,
+        env: TensorEnvironment,
+        limit: int,
+        num_envs: int,
+        policy: ActorCritic,
+        action: ActionSpec,
+        num_steps: int,
+        generator: torch.Generator,
+        squash: bool,
+        autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
+        compile_steps: bool = False,
+    ) -> None:
+        self._env, self._limit, self._count, self._policy = env, limit, num_envs, policy
+        self._num_steps, self._generator, self._squash, self._autocast = num_steps, generator, squash, autocast
+        self._device = device = generator.device
+        self._low, self._high = torch.tensor([action.low, action.high], device=device).unbind(0)
+        self._compiled = _compiled(self._steps, device) if compile_steps and compiler_found(device) else None
+        self._states = env.start(self._uniform(num_envs))
+        self._obs = env.observe(self._states)
+        self._elapsed = torch.zeros(num_envs, dtype=torch.int64, device=device)
+        self._returns = torch.zeros(num_envs, dtype=torch.float64, device=device)  # of the episodes under way
+        self._lengths = torch.zeros_like(self._elapsed)
+        self.episodes: list[Episode] = []
+
+    @torch.no_grad()
+    def collect(self) -> Rollout:
+        """Step every environment T times; afterwards `episodes` holds those that ended on the way, in order."""
+        steps, count, distribution = self._num_steps, self._count, self._policy.distribution
+        noise = distribution.noise((steps, count), self._generator)
+        with self._autocast():
+            kept = self._run(noise.unbind(0), self._uniform(steps, count).unbind(0))
+        obs = torch.stack([self._obs, *kept.obs])
+        reached, actions, rewards, terminated, truncated = (torch.stack(column) for column in kept[3:])
+        self._states, self._elapsed = kept.states, kept.elapsed
+        self._obs = obs[-1].clone()
+        self._count_episodes(rewards, terminated | truncated)
+        return Rollout(
+            obs=obs,
+            actions=actions,
+            rewards=rewards.float(),
+            terminated=terminated,
+            truncated=truncated,
+            log_prob=self._log_prob(obs[:-1], actions),
+            final_obs=reached[truncated],
+            valid=torch.ones_like(terminated),
+            initial_state=obs.new_empty((count, 0)),
+        )
+
+    def _uniform(self, *shape: int) -> Tensor:
+        """Draw uniform noise for first states, [*shape, K] float64."""
+        size = (*shape, self._env.noise_size)
+        return torch.rand(size, dtype=torch.float64, device=self._device, generator=self._generator)
+
+    def _run(self, noise: Sequence[Tensor], first: Sequence[Tensor]) -> Steps:
+        """Take as many steps as there is noise, compiled in pieces of equal length."""
+        if self._compiled is None:
+            return self._steps(self._states, self._elapsed, self._obs, noise, first)
+        size = max(size for size in range(1, UNROLLED + 1) if self._num_steps % size == 0)
+        whole = Steps(self._states, self._elapsed, [self._obs], [], [], [], [], [])
+        for start in range(0, len(noise), size):
+            chunk = slice(start, start + size)
+            piece = self._compiled(whole.states, whole.elapsed, whole.obs[-1], noise[chunk], first[chunk])
+            whole = Steps(piece[0], piece[1], *(old + new for old, new in zip(whole[2:], piece[2:], strict=True)))
+        return whole._replace(obs=whole.obs[1:])
+
+    def _steps(
+        self, states: Tensor, elapsed: Tensor, obs: Tensor, noise: Sequence[Tensor], first: Sequence[Tensor]
+    ) -> Steps:
+        """Take one step for each tensor of noise: action noise [N, P] and noise of first states [N, K].
+
+        Steps are not joined here, so that the compiler finds the same few kernels in each.
+        """
+        act = self._policy.actor()
+        rows: list[tuple[Tensor, ...]] = []
+        for action_noise, first_noise in zip(noise, first, strict=True):
+            actions = self._policy.distribution.sample(
+                act(obs).float(), action_noise
+            )  # float32, as log_prob takes them
+            step = transition(self._env, self._limit, states, elapsed, self._bounded(actions), first_noise)
+            states, elapsed, obs = step.states, step.elapsed, step.obs
+            rows.append((obs, step.reached_obs, actions, step.rewards, step.terminated, step.truncated))
+        return Steps(states, elapsed, *(list(column) for column in zip(*rows, strict=True)))
+
+    def _bounded(self, actions: Tensor) -> Tensor:
+        """Return sampled actions as the environment takes them (see `rlexp.envs.actions.environment_actions`)."""
+        if self._low.numel() == 0:
+            return actions
+        if self._squash:
+            actions = self._low + (actions.tanh() + 1) * (0.5 * (self._high - self._low))
+        return actions.clamp(self._low, self._high)
+
+    def _log_prob(self, obs: Tensor, actions: Tensor) -> Tensor:
+        """Return log-probabilities [T, N] of actions [T, N, *] in one batched pass."""
+        with self._autocast():
+            flat = in_chunks(self._policy.log_prob, obs.flatten(0, 1), actions.flatten(0, 1))
+        return flat.view(obs.shape[:2])
+
+    def _count_episodes(self, rewards: Tensor, done: Tensor) -> None:
+        """Add up rewards [T, N] episode by episode, and keep the sums of those that go on."""
+        steps, count = done.shape
+        sums = _running_sums(rewards) + self._returns  # [T, N], from the start of the episodes under way before
+        env, step = done.t().nonzero(as_tuple=True)  # environment by environment, in time
+        ended, at = sums[step, env], step + 1 + self._lengths[env]
+        follows = torch.zeros_like(env, dtype=torch.bool)
+        follows[1:] = env[1:] == env[:-1]  # an episode of the same environment ended before
+        totals, lengths = ended.clone(), at.clone()
+        totals[1:] -= ended[:-1].where(follows[1:], 0)
+        lengths[1:] -= at[:-1].where(follows[1:], 0)
+        last = ~torch.cat([follows[1:], follows.new_zeros(min(1, len(follows)))])
+        self._returns = sums[-1].index_add(0, env[last], -ended[last])
+        self._lengths = (self._lengths + steps).index_add(0, env[last], -at[last])
+        order = (step * count + env).argsort()
+        pairs = zip(totals[order].tolist(), lengths[order].tolist(), strict=True)
+        self.episodes = [Episode(total, length) for total, length in pairs]
+
+    # Resuming
+
+    def state(self) -> dict[str, Any]:
+        """Return copies of all that the next rollouts depend on, but for the weights."""
+        named = {name: getattr(self, f"_{name}").clone() for name in STATE}
+        return {**named, "generator": self._generator.get_state()}
+
+    def load_state(self, state: dict[str, Any]) -> list[int]:
+        """Go on from what `state` returned; every environment comes back as it was."""
+        for name in STATE:
+            getattr(self, f"_{name}").copy_(state[name])
+        self._generator.set_state(state["generator"].cpu())
+        return []
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to close."""
+
+
+STATE = ("states", "elapsed", "obs", "returns", "lengths")
+"""What `state` holds beside the generator's."""
+
+
+def _running_sums(rows: Tensor) -> Tensor:
+    """Return the sum of rows [T, N] up to each, [T, N]; torch's cumsum is not deterministic on CUDA.
+
+    By doubling (Hillis & Steele 1986): after pass k each row is the sum of the last 2^k.
+    """
+    sums, reach = rows, 1
+    while reach < len(rows):
+        sums = torch.cat([sums[:reach], sums[reach:] + sums[:-reach]])
+        reach *= 2
+    return sums
+
+
+def _compiled(steps: Callable[..., Steps], device: torch.device) -> Callable[..., Steps]:
+    """Return `steps` compiled."""
+    graph = compiled(steps, device)
+    if device.type == "cpu":
+        return graph  # type: ignore[no-any-return]  # torch.compile keeps the signature
+
+    def run(*arguments: Any) -> Steps:
+        torch.compiler.cudagraph_mark_step_begin()
+        states, elapsed, *columns = graph(*arguments)  # which the next launch writes over
+        return Steps(states.clone(), elapsed.clone(), *([row.clone() for row in column] for column in columns))
+
+    return run

@@ -1,0 +1,330 @@
+"""Sweeps: which jobs there are, that all of them can run, where each is, and what a signal does to them.
+
+The process of the command knows the sweep as `current()`. In the processes of a parallel launcher there is none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing.resource_tracker
+import os
+import re
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn
+from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from rlexp import early
+from rlexp.config.explain import explain
+from rlexp.errors import ConfigError
+from rlexp.launch.stopping import note_stop, noted_stop
+
+SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+STOPPED = "RLEXP_STOPPED"
+"""The variable that tells processes that start later that the sweep is to end; its value is the signal."""
+PATIENCE_SECONDS = 60.0
+"""Time that jobs in other processes have to save and return after a signal: a video may have to be closed."""
+LONGEST_VALUE, LONGEST_NAME, MOST_LINES = 24, 100, 10
+
+
+@dataclass(frozen=True)
+class SweepJob:
+    """A job of a sweep: its number, its overrides (key=value), and its directory."""
+
+    number: int
+    overrides: tuple[str, ...]
+    directory: Path
+
+    @property
+    def values(self) -> dict[str, str]:
+        """Return the overrides by their keys."""
+        return values_of(self.overrides)
+
+
+@dataclass
+class Sweep:
+    """A sweep that this process has started: its directory, and its jobs as far as they are known before they run."""
+
+    directory: Path
+    jobs: list[SweepJob] = field(default_factory=list)
+
+    def all_jobs(self) -> list[SweepJob]:
+        """Return the jobs, those that a sweeper made up on the way included, in the order of their numbers."""
+        jobs = {job.number: job for job in [*_recorded(self.directory), *self.jobs]}
+        return [jobs[number] for number in sorted(jobs)]
+
+
+class Refused(BaseException):
+    """Jobs of a sweep cannot run, so none was started; `lines` says why.
+
+    It is no Exception, because Hydra turns an Exception of a callback into a warning.
+    """
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__(lines)
+        self.lines = lines
+
+
+class _Known:
+    """What this process knows of a sweep."""
+
+    sweep: Sweep | None = None
+    swept: tuple[str, ...] = ()
+
+
+def current() -> Sweep | None:
+    """Return the sweep that this process has started; None in a single run and in the process of a job."""
+    return _Known.sweep
+
+
+def values_of(overrides: Sequence[str]) -> dict[str, str]:
+    """Return the values of overrides by their keys."""
+    as_typed = {"True": "true", "False": "false", "None": "null"}  # Hydra's own words for them in the jobs of a sweep
+    values = {key_of(word): word.partition("=")[2] for word in overrides}
+    return {key: as_typed.get(value, value) for key, value in values.items()}
+
+
+def key_of(word: str) -> str:
+    """Return the key of an override."""
+    return word.lstrip("+~").partition("=")[0]
+
+
+def short_names(keys: Sequence[str]) -> dict[str, str]:
+    """Return the last part of each key, with as many parts before it as it takes to tell the keys apart."""
+    names = {}
+    for key in keys:
+        parts = key.split(".")
+        tails = (".".join(parts[-count:]) for count in range(1, len(parts) + 1))
+        names[key] = next(
+            tail for tail in tails
+            if tail == key or not any(other != key and f".{other}".endswith(f".{tail}") for other in keys)
+        )  # fmt: skip
+    return names
+
+
+def swept_keys(jobs: Sequence[SweepJob]) -> list[str]:
+    """Return the keys in which jobs differ, in the order of the command line."""
+    found: dict[str, set[str | None]] = {}
+    for job in jobs:
+        for key in job.values:
+            found.setdefault(key, set())
+    for job in jobs:
+        for key, values in found.items():
+            values.add(job.values.get(key))
+    return [key for key, values in found.items() if len(values) > 1]
+
+
+def job_name(number: int, overrides: Sequence[str], swept: Sequence[str]) -> str:
+    """Return the name of a job's directory: its number, and the swept keys with their values."""
+    values, names = values_of(overrides), short_names(swept)
+    parts = [f"{_slug(names[key])}={_slug(values[key])}" for key in swept if key in values]
+    return "-".join([str(number), ",".join(parts)] if parts else [str(number)])[:LONGEST_NAME]
+
+
+def _slug(text: str) -> str:
+    """Return a text as part of a file name; where it is cut, the job's number still tells the names apart."""
+    return re.sub(r"[^A-Za-z0-9.+-]+", "_", text).strip("_")[:LONGEST_VALUE] or "_"
+
+
+def register(run_check: Callable[[DictConfig], Any]) -> None:
+    """Register the resolvers of a job's directory, and what checks that a job can run."""
+    OmegaConf.register_new_resolver("swept", lambda: list(_Known.swept), use_cache=True, replace=True)
+    OmegaConf.register_new_resolver("job_name", _own_name, replace=True)
+    Watch.check = staticmethod(run_check)
+
+
+def _own_name(swept: Sequence[str]) -> str:
+    """Return the name of the job whose config Hydra evaluates."""
+    settings = HydraConfig.get()
+    return job_name(int(settings.job.num), list(settings.overrides.task), list(swept))
+
+
+class Watch(Callback):
+    """Looks at a sweep before its first job: notes its jobs, checks them all, prepares for signals."""
+
+    check: Callable[[DictConfig], Any]
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Note and check.
+
+        Raises:
+            Refused: at least one job cannot run.
+        """
+        _Known.sweep = sweep = Sweep(Path(str(config.hydra.sweep.dir)).absolute())
+        _registry(sweep.directory).unlink(missing_ok=True)
+        own = config.hydra.sweeper.get("_target_") != SWEEPER
+        words = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
+        words += list(config.hydra.overrides.task)
+        try:
+            overrides = OverridesParser.create().parse_overrides(words)
+        except HydraException as error:
+            raise Refused([explain(error)]) from None
+        lists = {} if own else _values_of_axes(overrides)
+        _Known.swept = tuple(
+            item.key_or_group for item in overrides
+            if item.is_sweep_override() and len(lists.get(item.key_or_group, (1, 2))) > 1
+        )  # fmt: skip
+        with contextlib.suppress(OmegaConfBaseException, ValueError):
+            _ = config.hydra.sweep.subdir  # keeps the swept keys in the cache of this config, which jobs inherit
+        if not own:
+            _check_all(config, BasicSweeper.split_arguments(overrides, None)[0], sweep, self.check)
+        if "joblib" in str(config.hydra.launcher.get("_target_")):
+            _forward_signals()
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        """Forget a job's configs, which Hydra would keep until the sweep has ended."""
+        job_return.cfg = job_return.hydra_cfg = None
+
+
+def _values_of_axes(overrides: Sequence[Any]) -> dict[str, list[str]]:
+    """Return the values of each key that is swept over a list."""
+    try:
+        batches = BasicSweeper.split_arguments(list(overrides), None)
+    except HydraException as error:
+        raise Refused([explain(error)]) from None
+    found: dict[str, list[str]] = {}
+    for words in batches[0]:
+        for key, value in values_of(words).items():
+            if value not in found.setdefault(key, []):
+                found[key].append(value)
+    return found
+
+
+def _check_all(
+    config: DictConfig, batch: Sequence[Sequence[str]], sweep: Sweep, check: Callable[[DictConfig], Any]
+) -> None:
+    """Compose and check every job, note where it will be, and refuse the sweep if one cannot run.
+
+    Raises:
+        Refused: see there.
+    """
+    loader = GlobalHydra.instance().config_loader()
+    before = HydraConfig.instance().cfg
+    errors: dict[int, str] = {}
+    try:
+        for number, words in enumerate(batch):
+            try:
+                job = loader.load_sweep_config(config, list(words))
+                with open_dict(job):
+                    job.hydra.job.num, job.hydra.job.id = number, str(number)
+                HydraConfig.instance().set_config(job)
+                folder = sweep.directory / str(job.hydra.sweep.subdir)
+                sweep.jobs.append(SweepJob(number, tuple(job.hydra.overrides.task), Path(os.path.abspath(folder))))
+                with open_dict(job):
+                    del job["hydra"]
+                check(job)
+            except (HydraException, OmegaConfBaseException) as error:
+                errors[number] = explain(error)
+            except ConfigError as error:
+                errors[number] = str(error)
+    finally:
+        HydraConfig.instance().cfg = before
+    if errors:
+        raise Refused(_refusals([list(words) for words in batch], errors))
+    _check_directories(sweep)
+
+
+def _check_directories(sweep: Sweep) -> None:
+    """Check that no two jobs share a directory.
+
+    Raises:
+        Refused: two do.
+    """
+    seen: dict[Path, int] = {}
+    for job in sweep.jobs:
+        if job.directory in seen:
+            raise Refused([
+                f"jobs {seen[job.directory]} and {job.number} would share the directory {job.directory}; give "
+                "hydra.sweep.subdir something that differs, such as '${hydra:job.num}'"
+            ])  # fmt: skip
+        seen[job.directory] = job.number
+
+
+def _refusals(batch: list[list[str]], errors: dict[int, str]) -> list[str]:
+    """Return one line for each job that cannot run; for all of them together where they all say the same."""
+    if len(errors) == len(batch) > 1 and len(set(errors.values())) == 1:
+        return [f"all {len(batch)} jobs: {errors[0]}"]
+    jobs = [SweepJob(number, tuple(words), Path()) for number, words in enumerate(batch)]
+    names = short_names(swept_keys(jobs))
+    lines = []
+    for number, error in list(errors.items())[:MOST_LINES]:
+        which = " ".join(f"{key}={jobs[number].values[key]}" for key in names if key in jobs[number].values)
+        lines.append(f"job {number}{f' ({which})' if which else ''}: {error}")
+    more = len(errors) - len(lines)
+    return [*lines, f"and {more} more jobs cannot run"] if more else lines
+
+
+# Jobs that a sweeper makes up on the way
+
+
+def _registry(directory: Path) -> Path:
+    return directory / ".jobs"
+
+
+def record(settings: Any, run_dir: Path) -> None:
+    """Write down, in a job, which one it is, for a sweep whose jobs are not known before."""
+    if settings.sweeper.get("_target_") == SWEEPER:
+        return
+    values = {"number": int(settings.job.num), "overrides": list(settings.overrides.task), "directory": str(run_dir)}
+    path = _registry(Path(settings.runtime.cwd, str(settings.sweep.dir)))
+    with contextlib.suppress(OSError), path.open("a") as file:
+        file.write(json.dumps(values) + "\n")  # one write, so that lines of other jobs are not mixed in
+
+
+def _recorded(directory: Path) -> Iterator[SweepJob]:
+    with contextlib.suppress(OSError, ValueError):
+        for line in _registry(directory).read_text().splitlines():
+            values = json.loads(line)
+            yield SweepJob(values["number"], tuple(values["overrides"]), Path(values["directory"]))
+
+
+# Signals, where jobs run in processes of joblib
+
+
+def _forward_signals() -> None:
+    """Hand SIGINT and SIGTERM on to the processes of the jobs, and wait for these to save and return.
+
+    The processes inherit that signals are held back, so that none comes before they have a handler: `note_stops`.
+    """
+    multiprocessing.resource_tracker.ensure_running()  # else joblib starts it, which lets signals through again
+    signals = (signal.SIGINT, signal.SIGTERM)
+    for number in signals:
+        signal.signal(number, lambda signum, _: forward(signum))
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+
+    def wait() -> None:
+        while True:
+            forward(signal.sigwait(signals))
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def forward(signum: int) -> None:
+    """Ask the processes of the jobs to stop; the first signal counts."""
+    if noted_stop():
+        return
+    note_stop(signum)
+    os.environ[STOPPED] = str(int(signum))
+    print(f"{signal.Signals(signum).name}: waiting for the jobs to save and end", flush=True)
+    early.send(signum, early.children())
+    timer = threading.Timer(PATIENCE_SECONDS, early.leave, (signum,))
+    timer.daemon = True
+    timer.start()
+
+
+def inherited_stop() -> int:
+    """Return the signal that came before this process was started; 0 if none did."""
+    return int(os.environ.get(STOPPED, "0"))

@@ -1,0 +1,134 @@
+"""What a config must keep to beyond its types: ranges, and the rules that cross fields."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rlexp.config.schema import EVAL_SEED_START
+from rlexp.errors import ConfigError
+from rlexp.settings import check
+
+if TYPE_CHECKING:
+    from rlexp.config.schema import Config, EnvConfig
+
+
+def validate(config: Config) -> None:
+    """Check ranges and the rules that cross fields.
+
+    Raises:
+        ConfigError: names the first key that is wrong.
+    """
+    check(config)
+    _check_topology(config)
+    _check_env(config.env, config.algo.num_steps)
+    if config.env.backend == "torch":
+        _check_torch_backend(config.env)
+        if config.log.infos:
+            raise ConfigError("log.infos: environments of env.backend=torch have no infos; give env.backend=gymnasium")
+    if len(set(config.log.infos)) < len(config.log.infos):
+        raise ConfigError(f"log.infos={config.log.infos} names a value twice")
+    if config.updates < 1:
+        raise ConfigError(
+            f"total_timesteps={config.total_timesteps} is less than one update of {config.steps_per_update} steps "
+            f"(env.num_envs={config.env.num_envs} * algo.num_steps={config.algo.num_steps} * {config.players} "
+            f"collecting ranks); raise total_timesteps or lower algo.num_steps"
+        )
+    batch = config.algo.per_rank_batch_size
+    if batch is not None and batch > config.rows_per_trainer:
+        raise ConfigError(
+            f"algo.per_rank_batch_size={batch} is larger than the {config.rows_per_trainer} transitions that a rank "
+            f"gets of a rollout (env.num_envs={config.env.num_envs}, algo.num_steps={config.algo.num_steps}); "
+            f"allowed: 1 to {config.rows_per_trainer}, or null for all of them"
+        )
+    most = config.most_rows_per_trainer
+    if batch is not None and -(-most // batch) > config.rows_per_trainer:
+        raise ConfigError(
+            f"algo.per_rank_batch_size={batch} makes {-(-most // batch)} minibatches of the {most} transitions of one "
+            f"rank, but another has only {config.rows_per_trainer}; give a larger algo.per_rank_batch_size"
+        )
+    rows = config.algo.num_steps // 2 * config.env.num_envs * config.players  # if every other step only resets
+    if config.topology.share_data and config.env.resets_on_next_step and rows < config.trainers:
+        raise ConfigError(
+            f"algo.num_steps={config.algo.num_steps} may leave less than a transition for each of {config.trainers} "
+            f"trainers, since some steps only reset; give algo.num_steps={2 * config.trainers} or more"
+        )
+    last_seed = config.seed + config.players * config.env.num_envs
+    if last_seed >= EVAL_SEED_START and config.env.seeding == "offset":
+        raise ConfigError(f"seed={config.seed} is out of range; allowed: below {EVAL_SEED_START} for every environment")
+    threads = config.fabric.threads_per_rank
+    if isinstance(threads, str) and threads != "auto":
+        raise ConfigError(f"fabric.threads_per_rank={threads} is not a choice; allowed: auto, or a number from 1")
+    for key in ("clip_observations", "clip_rewards"):
+        limit = getattr(config.env, key)
+        if isinstance(limit, str) and limit != "auto":
+            raise ConfigError(f"env.{key}={limit} is not a choice; allowed: auto, null (off), or a number above 0")
+    if config.eval.every > 0 and config.eval.episodes == 0:
+        raise ConfigError(f"eval.every={config.eval.every} needs episodes, but eval.episodes=0; give eval.episodes=10")
+    if config.eval.stop_at is not None and config.eval.every == 0:
+        raise ConfigError(
+            f"eval.stop_at={config.eval.stop_at:g} needs evaluations during training, but eval.every=0; give "
+            "eval.every=10000"
+        )
+    if not config.algo.hidden_sizes:
+        raise ConfigError("algo.hidden_sizes=[] is empty; give at least one width, such as algo.hidden_sizes=[64,64]")
+
+
+def _check_env(env: EnvConfig, num_steps: int) -> None:
+    if env.threads is not None and env.backend != "envpool":
+        raise ConfigError(f"env.threads={env.threads} is for env.backend=envpool, but env.backend={env.backend}")
+    if not env.resets_on_next_step:
+        return
+    chosen, other = "env.vectorization=vector", "env.vectorization=sync"
+    if env.backend == "envpool":
+        chosen, other = "env.backend=envpool", "env.backend=gymnasium"
+        if env.vectorization != "sync":
+            raise ConfigError(f"env.vectorization={env.vectorization} is not for {chosen}; leave it out")
+        if env.kwargs:
+            raise ConfigError(f"env.kwargs are for gymnasium's environments, not for {chosen}; give {other}")
+    for name in ("frame_stack", "action_repeat"):
+        if getattr(env, name) > 1:
+            raise ConfigError(f"env.{name}={getattr(env, name)} does not go with {chosen}; give {other}")
+    if num_steps < 2:
+        raise ConfigError(
+            f"algo.num_steps={num_steps} is too short for {chosen}, where one step may only reset; give 2 or more"
+        )
+
+
+def _check_topology(config: Config) -> None:
+    if config.fabric.precision == "16-mixed" and config.fabric.accelerator != "cuda":
+        raise ConfigError(
+            f"fabric.precision=16-mixed needs accelerator=cuda, but fabric.accelerator={config.fabric.accelerator}; "
+            "give fabric.precision=bf16-mixed"
+        )
+    if config.compile is True and config.fabric.precision == "16-mixed":
+        raise ConfigError("compile=true does not go with fabric.precision=16-mixed; give fabric.precision=bf16-mixed")
+    if config.topology.overlap and config.topology.name == "coupled":
+        raise ConfigError("topology.overlap=true needs a player of its own; give topology=decoupled")
+    if config.topology.player_accelerator == "cuda" and config.fabric.accelerator != "cuda":
+        raise ConfigError(
+            f"topology.player_accelerator=cuda needs accelerator=cuda, but fabric.accelerator="
+            f"{config.fabric.accelerator}; give accelerator=cuda"
+        )
+    if config.topology.name == "decoupled":
+        if config.world_size < 2:
+            raise ConfigError(
+                f"topology=decoupled needs a player and at least one trainer, but fabric.devices="
+                f"{config.fabric.devices}; give fabric.devices=2 or more"
+            )
+        if not config.topology.share_data and config.env.num_envs < config.trainers:
+            raise ConfigError(
+                f"env.num_envs={config.env.num_envs} is less than the {config.trainers} trainers, which each need an "
+                f"environment; give env.num_envs={config.trainers} or more, or topology.share_data=true"
+            )
+
+
+def _check_torch_backend(env: EnvConfig) -> None:
+    """Check that nothing is asked for that environments of tensors do not have."""
+    fixed = {"vectorization": "sync", "kwargs": {}, "frame_stack": 1, "action_repeat": 1}
+    for key, allowed in fixed.items():
+        value = getattr(env, key)
+        if value != allowed:
+            raise ConfigError(
+                f"env.{key}={value} does not go with env.backend=torch; allowed there: env.{key}={allowed}, "
+                "or give env.backend=gymnasium"
+            )

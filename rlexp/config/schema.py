@@ -1,0 +1,269 @@
+"""The typed schema of an experiment and its registration with Hydra.
+
+YAML in conf/ holds only what differs from the defaults here. `resolve` turns what Hydra composed into these
+dataclasses; nothing below the entry points sees a DictConfig, and config is not written after that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+from rlexp.algos import OnPolicy
+from rlexp.settings import setting
+
+PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "bf16-true")
+COMPILE_FROM = 20_000
+"""Optimizer steps from which `compile=auto` compiles. Compiling took 13 to 27 s (once done on a machine 4 s),
+and then saved 1.8 ms a step of a 64-64 network: it pays from some 2,000 steps on, and the first time from 15,000."""
+
+CLIP_NORMALIZED = 10.0
+EVAL_SEED_START = 2**31
+"""Training seeds lie below, evaluation seeds at and above this number."""
+STREAMS = ("selection", "final", "fresh")
+"""Where the seeds of an evaluation come from: evaluations during training choose `best` and end training, so the one
+after it plays other episodes, and the command plays others again."""
+
+
+@dataclass
+class EnvConfig:
+    """The environment and what is done to its observations, actions and rewards."""
+
+    id: str = setting(MISSING, "Gymnasium id, such as CartPole-v1 or module:Id-v0.")
+    num_envs: int = setting(4, "Environments of each rank that collects, N.", ge=1)
+    vectorization: str = setting(
+        "sync",
+        "sync: in one process; async: a process each; vector: gymnasium's native vector environment.",
+        choices=("sync", "async", "vector"),
+    )
+    backend: str = setting(
+        "gymnasium", "What steps environments; torch: as tensors.", choices=("gymnasium", "envpool", "torch")
+    )
+    threads: int | None = setting(None, "Threads of envpool in each rank; null: its share of the cores.", ge=1)
+    kwargs: dict[str, Any] = setting({}, "Keyword arguments of the environment.")
+    max_episode_steps: int | None = setting(
+        None,
+        "Time limit of an episode, in the environment's own steps: env.action_repeat of them are one of the agent's; "
+        "null: the environment's own limit.",
+        ge=1,
+    )
+    normalize_observations: bool = setting(False, "Scale observations by their running mean and standard deviation.")
+    normalize_rewards: bool = setting(False, "Scale rewards by the running standard deviation of discounted returns.")
+    clip_observations: int | float | str | None = setting(
+        "auto",
+        "Clip observations to +- this, after normalising; auto: 10 if they are normalised, else off; null: off.",
+        gt=0,
+    )
+    clip_rewards: int | float | str | None = setting(
+        "auto",
+        "Clip rewards to +- this, after normalising; auto: 10 if they are normalised, else off; null: off.",
+        gt=0,
+    )
+    images: str = setting(
+        "auto",
+        "How arrays of two or more axes are read: pixels, or symbols without an order; auto: by bounds and size.",
+        choices=("auto", "pixels", "symbols"),
+    )
+    channels: str = setting(
+        "auto", "Axis of an image's channels; auto: the shortest.", choices=("auto", "first", "last")
+    )
+    frame_stack: int = setting(1, "Observations stacked along a new first axis.", ge=1, le=1_000)
+    action_repeat: int = setting(1, "Times each action is repeated, rewards summed.", ge=1, le=1_000)
+    action_bounds: str = setting(
+        "clip", "How Box actions keep their bounds: clip, or tanh squashing.", choices=("clip", "tanh")
+    )
+    seeding: str = setting(
+        "offset",
+        "Seeds of environments; offset: seed + rank * num_envs + i, so runs with neighbouring seeds share most of "
+        "them; spawn: unrelated ones.",
+        choices=("offset", "spawn"),
+    )
+    check: bool = setting(
+        True, "Before the start, reset and step the environment and refuse one that breaks its own spaces."
+    )
+
+    @property
+    def observation_limit(self) -> float | None:
+        """What (normalised) observations are clipped to; None: not clipped."""
+        return _limit(self.clip_observations, self.normalize_observations)
+
+    @property
+    def reward_limit(self) -> float | None:
+        """What (normalised) rewards are clipped to; None: not clipped."""
+        return _limit(self.clip_rewards, self.normalize_rewards)
+
+    @property
+    def resets_on_next_step(self) -> bool:
+        """Whether an environment resets in a step of its own, which is no transition."""
+        return self.vectorization == "vector" or self.backend == "envpool"
+
+
+def _limit(setting: int | float | str | None, normalized: bool) -> float | None:
+    """Return the limit of a clip setting; `auto` is Stable-Baselines3's and CleanRL's 10 for normalised numbers."""
+    if isinstance(setting, str):
+        return CLIP_NORMALIZED if normalized else None
+    return None if setting is None else float(setting)
+
+
+@dataclass
+class TopologyConfig:
+    """Who owns environments and who learns."""
+
+    name: str = setting("coupled", "Which loop runs.", choices=("coupled", "decoupled"))
+    share_data: bool = setting(False, "Every trainer sees all data, minibatches split between them.")
+    overlap: bool = setting(False, "Decoupled: collect with the weights of one update ago while trainers learn.")
+    player_accelerator: str = setting("cpu", "Decoupled: device kind of the player.", choices=("cpu", "cuda"))
+
+
+@dataclass
+class FabricConfig:
+    """What is handed to Lightning Fabric."""
+
+    accelerator: str = setting("cpu", "Device kind.", choices=("cpu", "cuda"))
+    strategy: str = setting("auto", "How ranks train together.", choices=("auto", "ddp"))
+    devices: int = setting(1, "Ranks on this node.", ge=1)
+    num_nodes: int = setting(1, "Nodes.", ge=1)
+    precision: str = setting("32-true", "Precision of the networks.", choices=PRECISIONS)
+    threads_per_rank: int | str = setting("auto", "CPU threads of each rank; auto: see docs/distributed.md.", ge=1)
+    timeout_seconds: float = setting(
+        600.0, "Longest time of one rollout or update, in seconds, before it is a hang.", gt=0
+    )
+
+
+@dataclass
+class CheckpointConfig:
+    """When checkpoints are written."""
+
+    every: int = setting(
+        100_000, "Environment steps between checkpoints; 0: only at the end, and after evaluations.", ge=0
+    )
+    keep: int = setting(2, "Earlier checkpoints that stay beside last.ckpt.", ge=0)
+
+
+@dataclass
+class EvalConfig:
+    """The evaluation after training, and during it."""
+
+    episodes: int = setting(10, "Greedy episodes after training, on other seeds than training; 0: none.", ge=0)
+    every: int = setting(0, "Environment steps between evaluations in training; 0: only after it.", ge=0)
+    stop_at: float | None = setting(None, "Mean return of an evaluation at which training ends; null: never.")
+    max_episode_steps: int = setting(100_000, "Steps after which an evaluation episode is cut.", ge=1)
+
+    def enough(self, mean_return: float | None) -> bool:
+        """Return whether training ends after an evaluation with this mean return; None: there was none."""
+        return self.stop_at is not None and mean_return is not None and mean_return >= self.stop_at
+
+
+@dataclass
+class LogConfig:
+    """What is logged beside the scalars of training."""
+
+    infos: list[str] = setting(
+        [],
+        "Values of the environment's info, such as [is_success]: mean over episodes of the last step's, as Game/NAME.",
+    )
+
+
+@dataclass
+class VideoConfig:
+    """Which episodes capture_video=true records."""
+
+    every: int | None = setting(
+        None, "Environment steps between videos of training; null: about ten over the run; 0: none.", ge=0
+    )
+    max_steps: int = setting(5_000, "Steps of an episode after which its video is cut.", ge=1)
+
+
+@dataclass
+class SweepConfig:
+    """What a sweep does in a directory that it has been in before."""
+
+    skip_completed: bool = setting(False, "Leave out jobs that are completed, resume interrupted and failed ones.")
+
+
+@dataclass
+class Config:
+    """A whole experiment."""
+
+    seed: int = setting(42, "Seed of weights, sampling and environments.", ge=0, lt=EVAL_SEED_START)
+    total_timesteps: int = setting(100_000, "Environment steps over all ranks.", ge=1)
+    torch_deterministic: bool = setting(True, "Only deterministic torch operations.")
+    capture_video: bool = setting(False, "Record videos of environment 0 in training and of the final test episode.")
+    compile: bool | str = setting(
+        "auto",
+        "Compile the train step: slower to start, then faster; auto: from 20,000 optimizer steps on.",
+        choices=(True, False, "auto"),
+    )
+    env: EnvConfig = field(default_factory=EnvConfig)
+    algo: OnPolicy = MISSING
+    topology: TopologyConfig = field(default_factory=TopologyConfig)
+    fabric: FabricConfig = field(default_factory=FabricConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    eval: EvalConfig = field(default_factory=EvalConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+    video: VideoConfig = field(default_factory=VideoConfig)
+    resume: str | None = setting(None, "Run directory or checkpoint to resume; auto: hydra.run.dir, if it has one.")
+    sweep: SweepConfig = field(default_factory=SweepConfig)
+
+    @property
+    def world_size(self) -> int:
+        """Number of ranks on all nodes."""
+        return self.fabric.devices * self.fabric.num_nodes
+
+    @property
+    def players(self) -> int:
+        """Number of ranks that own environments."""
+        return 1 if self.topology.name == "decoupled" else self.world_size
+
+    @property
+    def trainers(self) -> int:
+        """Number of ranks that learn."""
+        return self.world_size - 1 if self.topology.name == "decoupled" else self.world_size
+
+    @property
+    def steps_per_update(self) -> int:
+        """Environment steps between two updates, over all ranks."""
+        return self.algo.num_steps * self.env.num_envs * self.players
+
+    @property
+    def updates(self) -> int:
+        """Number of updates of the run."""
+        return self.total_timesteps // self.steps_per_update
+
+    @property
+    def optimizer_steps(self) -> int:
+        """Number of optimizer steps of the run; fewer where it stops early."""
+        minibatches = -(-self.most_rows_per_trainer // (self.algo.per_rank_batch_size or self.most_rows_per_trainer))
+        return self.updates * self.algo.update_epochs * minibatches
+
+    @property
+    def compiled(self) -> bool:
+        """Whether the train step is compiled."""
+        if self.compile == "auto":
+            return self.fabric.precision != "16-mixed" and self.optimizer_steps >= COMPILE_FROM
+        return bool(self.compile)
+
+    @property
+    def rows_per_trainer(self) -> int:
+        """Transitions that the trainer with the fewest of them learns from in one update."""
+        if self.topology.name == "coupled":
+            return self.algo.num_steps * self.env.num_envs
+        if self.topology.share_data:
+            return self.steps_per_update // self.trainers
+        return self.algo.num_steps * (self.env.num_envs // self.trainers)
+
+    @property
+    def most_rows_per_trainer(self) -> int:
+        """Transitions that the trainer with the most of them learns from in one update."""
+        if self.topology.share_data:
+            return -(-self.steps_per_update // self.trainers)
+        if self.topology.name == "coupled":
+            return self.rows_per_trainer
+        return self.algo.num_steps * -(-self.env.num_envs // self.trainers)
+
+
+def passes(every: int, steps_per_update: int, updates: int) -> bool:
+    """Return whether the last of so many updates passed a multiple of `every` environment steps; 0: never."""
+    return every > 0 and updates * steps_per_update // every > (updates - 1) * steps_per_update // every

@@ -1,0 +1,65 @@
+"""Lightning Fabric for one rank."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from rlexp.config.schema import Config
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
+
+MARGIN_SECONDS = 10.0
+"""Ranks wait this much longer for each other than a hang of one of them may last, so that its own stacks are told."""
+BACKENDS = "cpu:gloo,cuda:nccl"
+
+
+def patience(timeout: float) -> float:
+    """Return the seconds that ranks wait for each other: an evaluation, a checkpoint and a rollout may lie between."""
+    return 3 * timeout + MARGIN_SECONDS
+
+
+def build_fabric(config: Config) -> Fabric:
+    """Return Fabric for this rank; with several ranks its launch joins the process group."""
+    from lightning.fabric import Fabric
+    from lightning.fabric.strategies.ddp import DDPStrategy
+    from lightning.fabric.strategies.strategy import Strategy
+
+    settings = config.fabric
+    timeout = timedelta(seconds=patience(settings.timeout_seconds))
+    cuda = settings.accelerator == "cuda"
+    if config.topology.name == "decoupled" and cuda:
+        return _placed_fabric(config, timeout)
+    strategy: str | Strategy = "auto"
+    if config.world_size > 1:
+        strategy = DDPStrategy(timeout=timeout, process_group_backend=BACKENDS if cuda else "gloo")
+    return Fabric(
+        accelerator=settings.accelerator,
+        strategy=strategy,
+        devices=settings.devices,
+        num_nodes=settings.num_nodes,
+        precision=settings.precision,  # type: ignore[arg-type]  # checked against the schema's choices
+    )
+
+
+def _placed_fabric(config: Config, timeout: timedelta) -> Fabric:
+    """Return Fabric for a rank of a player that may sit on the CPU and trainers on a GPU each.
+
+    Fabric's strategies put all ranks on one kind of device, so each rank has a Fabric for its own device here, and the
+    process group, over CPU and GPU tensors, is joined beside it.
+    """
+    import torch
+    from lightning.fabric import Fabric
+
+    local, first = int(os.environ["LOCAL_RANK"]), os.environ["RANK"] == "0"
+    on_cpu = config.topology.player_accelerator == "cpu"
+    torch.distributed.init_process_group(BACKENDS, timeout=timeout)
+    precision = config.fabric.precision
+    if first and on_cpu:
+        return Fabric(accelerator="cpu", devices=1, precision="32-true" if precision == "16-mixed" else precision)  # type: ignore[arg-type]  # checked
+    # The first node's GPUs are numbered past its player where that takes none of them.
+    device = local - 1 if on_cpu and os.environ["GROUP_RANK"] == "0" else local
+    return Fabric(accelerator="cuda", devices=[device], precision=precision)  # type: ignore[arg-type]  # checked
