@@ -73,7 +73,13 @@ def run(name: str, overrides: list[str]) -> Path:
     start = [sys.executable, "-m"]
     if "torchrun" in overrides:
         start += ["torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m"]
-    command = [*start, "rlexp.main", *(item for item in overrides if item != "torchrun"), f"hydra.run.dir={folder}"]
+    command = [
+        *start,
+        "rlexp.main",
+        *(item for item in overrides if item != "torchrun"),
+        "log.every=1",
+        f"hydra.run.dir={folder}",
+    ]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return folder
 

@@ -22,7 +22,6 @@ from rlexp.config.compose import register, resolve
 from rlexp.config.places import conf_dir
 from rlexp.config.schema import Config
 from rlexp.envs import check_environment, make_environments
-from rlexp.models import build_policy
 
 CHOICES = {
     "sync": [],
@@ -58,9 +57,9 @@ def steps_per_second(config: Config) -> float:
 def milliseconds(config: Config) -> list[float]:
     """Collect rollouts with an untrained policy."""
     count, generator = config.env.num_envs, torch.Generator().manual_seed(0)
-    policy = build_policy(config, check_environment(config))
+    actor = config.algo.build(check_environment(config), config.inputs).actor
     envs = make_environments(config.env, count)
-    player = Player(envs, list(range(count)), policy, config.algo.num_steps, generator, squash=False)
+    player = Player(envs, list(range(count)), actor, config.algo.num_steps, generator)
     taken = []
     for _ in range(ROLLOUTS):
         begin = time.perf_counter()

@@ -19,7 +19,7 @@ import torch.distributed as dist
 
 from benchmarks.machine import described
 from rlexp.launch.board import Board
-from rlexp.topology.transport import Group
+from rlexp.topology.group import Group
 
 SIZES = (1_000, 9_184, 64_000)
 """Numbers in a gradient; the second is that of CartPole's actor and critic of 64-64."""
@@ -36,7 +36,7 @@ def measure(rank: int, board: Board, port: int, rounds: int, times: int, results
             for way, group in ways.items():
                 begin = time.perf_counter()
                 for _ in range(times):
-                    group.lent(tensor)
+                    group.borrow(tensor)
                 taken[way].append(1e6 * (time.perf_counter() - begin) / times)
         if rank == 0:
             results.put((size, taken))

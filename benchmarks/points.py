@@ -65,6 +65,7 @@ def measure(overrides: list[str], num_envs: int, players: int, trainers: int, se
             f"algo.per_rank_batch_size={per_update // trainers // MINIBATCHES}",
             "eval.episodes=0",
             "checkpoint.every=0",
+            "log.every=1",
             f"hydra.run.dir={folder}",
             *overrides,
         ]

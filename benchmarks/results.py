@@ -94,8 +94,8 @@ def run(task: Task, seed: int, reuse: bool) -> dict[str, Any]:
 
 def compiled(path: Path) -> bool:
     """Return whether the run in this directory compiled its train step."""
-    state = load(path / "checkpoints" / "last.ckpt")
-    return from_plain(state["config"], state["algo"]).compiled
+    state = load(path / "checkpoints" / "last.safetensors")
+    return from_plain(state.config, state.algo).compiled
 
 
 def row(task: Task, summaries: list[dict[str, Any]]) -> str:

@@ -25,6 +25,8 @@ def run_rlexp(
     Torch keeps compiled code in `cache`.
     """
     command = ["-m", "rlexp.main", *overrides(case, steps, seed, folder), *variant.overrides]
+    if (tree / "rlexp" / "data").is_dir():  # before log.every there was a row an update
+        command.append("log.every=1")
     many = "fabric.threads_per_rank=auto" in variant.overrides
     if many:
         command.remove("fabric.threads_per_rank=1")
@@ -40,7 +42,7 @@ def run_rlexp(
             for row in csv.DictReader(file)
         ]
     ended = (folder / "metrics.csv").stat().st_mtime  # its last row was flushed when the last update had ended
-    return measure(case, process, Loop(updates, ended, *work(folder / "checkpoints" / "last.ckpt")))
+    return measure(case, process, Loop(updates, ended, *work(folder / "checkpoints" / "last.safetensors")))
 
 
 def run_peer(module: str, case: Case, python: str, steps: int, seed: int, folder: Path, cache: Path) -> Measurement:
@@ -96,6 +98,11 @@ def work(checkpoint: Path) -> tuple[int, int]:
     """Return the number of parameters and of optimizer steps that a checkpoint of rlexp tells of."""
     import torch
 
-    state = torch.load(checkpoint, weights_only=True)
-    parameters = sum(value.numel() for value in state["policy"].values())
-    return parameters, int(state["learner"]["optimizer"]["state"][0]["step"])
+    from rlexp.files.checkpoint import load
+
+    if not checkpoint.is_file():  # of a commit before safetensors, that bench-compare measures against
+        state = torch.load(checkpoint.with_suffix(".ckpt"), weights_only=True)
+        parameters = sum(value.numel() for value in state["policy"].values())
+        return parameters, int(state["learner"]["optimizer"]["state"][0]["step"])
+    learner = load(checkpoint).learner
+    return sum(value.numel() for value in learner.agent.values()), int(learner.optimizers["policy"]["state"][0]["step"])

@@ -84,8 +84,9 @@ def outcome(tree: Path, words: str) -> dict[str, Any]:
     for word in words.split():
         last.pop(word.partition("=")[0], None)
         last[word.partition("=")[0]] = word
-    if not (tree / "rlexp" / "data").is_dir():  # before log.every there was a row an update
-        last.pop("log.every", None)
+    last.pop("log.every", None)
+    if (tree / "rlexp" / "data").is_dir():  # before log.every there was a row an update
+        last["log.every"] = "log.every=1"
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "rlexp.main", *last.values(), f"hydra.run.dir={folder}/run"]
         environment = {**os.environ, "PYTHONPATH": str(tree)}
@@ -104,9 +105,12 @@ def weights(folder: Path) -> str:
         policy = torch.load(folder / "last.ckpt", map_location="cpu", weights_only=True)["policy"]
     else:
         found = load_file(folder / "last.safetensors")
-        policy = {name: value for name, value in found.items() if name.startswith("agent.")}
-    parts = [f"{list(value.shape)} {value.dtype}".encode() + value.contiguous().view(-1).view(torch.uint8).numpy().tobytes()
-             for value in policy.values() if value.numel()]  # fmt: skip
+        policy = {name: value for name, value in found.items() if name.startswith("learner.agent.")}
+    parts = []
+    for value in policy.values():
+        if value.numel():
+            content = value.contiguous().view(-1).view(torch.uint8).numpy().tobytes()
+            parts.append(f"{list(value.shape)} {value.dtype}".encode() + content)
     return hashlib.sha256(b"".join(sorted(parts))).hexdigest()[:16]
 
 

@@ -93,7 +93,7 @@ def measure(num_envs: int, device: str, updates: int, arguments: argparse.Namesp
     per_update = num_envs * NUM_STEPS
     with tempfile.TemporaryDirectory(prefix="rlexp-tensors-") as folder:
         steps = (WARM_UP + updates) * per_update
-        run(num_envs, NUM_STEPS, arguments, device, folder, total_timesteps=steps, eval__episodes=0)
+        run(num_envs, NUM_STEPS, arguments, device, folder, total_timesteps=steps, eval__episodes=0, log__every=1)
         with (Path(folder) / "metrics.csv").open(newline="") as file:
             rows = [{key: float(value or "nan") for key, value in row.items()} for row in csv.DictReader(file)]
     whole = [per_update / row["Time/step_per_second"] for row in rows]

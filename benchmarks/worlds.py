@@ -135,22 +135,27 @@ def resumed(run: Callable[[Sequence[str]], Outcome], world: World, folder: Path)
     """Resume a copy of the run from its checkpoint half way, and compare the last weights with its own."""
     import torch
 
+    from rlexp.data.state import PlayerState
+    from rlexp.files.checkpoint import load
+
     whole, again = folder / "whole", folder / "again"
     shutil.copytree(whole, again)
-    halves = sorted((again / "checkpoints").glob("step-*.ckpt"))
+    halves = sorted((again / "checkpoints").glob("step-*.safetensors"))
     if not halves:
         return "no", ["no checkpoint was written half way"]
-    half = torch.load(halves[-1], weights_only=True)
+    half = load(halves[-1])
     trusted = [f"env.id={world.id}"] if ":" in world.id else []  # else rlexp imports no module for a checkpoint
     outcome = run([f"resume=again/checkpoints/{halves[-1].name}", *trusted])
     if not outcome.completed(again):
         return "no", [f"resume: {outcome.reason}"]
-    ends = [torch.load(path / "checkpoints" / "last.ckpt", weights_only=True) for path in (whole, again)]
-    first, second = (end["policy"] for end in ends)
+    ends = [load(path / "checkpoints" / "last.safetensors") for path in (whole, again)]
+    first, second = (end.learner.agent for end in ends)
     equal = first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
     warnings = [line for line in outcome.lines if any(part in line for part in INEXACT)]
     if equal and not warnings:
-        finished = list(episodes(half["ranks"]))
+        finished = list(
+            episodes([own.player.environments for own in half.ranks if isinstance(own.player, PlayerState)])
+        )
         return "yes", [] if any(finished) else ["no episode had ended before the checkpoint"]
     if warnings:
         return "no", [warnings[0].removeprefix("warning: ")]

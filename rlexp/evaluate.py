@@ -84,10 +84,10 @@ def parse(arguments: Sequence[str]) -> Options:
 def main(options: Options) -> dict[str, Any]:
     """Evaluate a checkpoint; write and return the result."""
     from rlexp.run.evaluation import evaluate  # torch and gymnasium, which an error in the words need not wait for
-    from rlexp.run.loading import load_policy
+    from rlexp.run.loading import load_actor
 
     path = Path(options.checkpoint)
-    config, policy, state = load_policy(path, options.env_id, options.capture_video)
+    config, actor, state = load_actor(path, options.env_id, options.capture_video)
     seed = config.seed if options.seed is None else options.seed
     run_dir = path.parent.parent if path.parent.name == "checkpoints" else path.parent
     # in a folder of its own, so that the video of the run itself stays
@@ -98,13 +98,13 @@ def main(options: Options) -> dict[str, Any]:
     try:
         result = evaluate(
             config,
-            policy,
+            actor,
             options.episodes,
             seed=seed,
             stream=options.stream,
             deterministic=options.deterministic,
             video_folder=folder,
-            env_steps=state["env_steps"],
+            env_steps=state.env_steps,
             progress=display.update,
         )
     finally:
@@ -112,7 +112,7 @@ def main(options: Options) -> dict[str, Any]:
     values = {
         "checkpoint": str(path),
         "env_id": config.env.id,
-        "env_steps": state["env_steps"],
+        "env_steps": state.env_steps,
         "seed": seed,
         "deterministic": options.deterministic,
         **result.as_dict(),

@@ -2,8 +2,6 @@
 
 import csv
 import fcntl
-import hashlib
-import io
 import itertools
 import json
 import os
@@ -16,7 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from rlexp.data.state import Saved
+from rlexp.files.codec import encode
+
 TINY = (
+    "log.every=1",
     "fabric.threads_per_rank=1",
     "env.num_envs=2",
     "algo.num_steps=32",
@@ -217,16 +219,9 @@ def video(path: Path) -> list:
         return [frame.copy() for frame in clip.iter_frames()]
 
 
-def sealed(path: Path, content: object) -> None:
-    """Write a checkpoint of any content, bytes of an archive or what torch.save takes, with the checksum it needs."""
-    import torch
-
-    if not isinstance(content, bytes):
-        buffer = io.BytesIO()
-        torch.save(content, buffer)
-        content = buffer.getvalue()
-    body = content[:-2]
-    path.write_bytes(body + (64).to_bytes(2, "little") + hashlib.sha256(body).hexdigest().encode())
+def sealed(path: Path, state: Saved) -> None:
+    """Write a checkpoint of any content, with the checksum that it needs."""
+    path.write_bytes(encode(state))
 
 
 def recorded_run(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -10,11 +10,10 @@ import subprocess
 import sys
 
 import pytest
-import torch
 
 import rlexp.envs
 from rlexp.errors import Fault, RunFailed
-from rlexp.files.checkpoint import load, save
+from rlexp.files.checkpoint import load, write
 from rlexp.files.lock import locked
 from tests.commands import metrics, summary, wait_for
 from tests.launch.forked import done, gone, small, start
@@ -47,12 +46,12 @@ def without_privileges() -> None:
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path):
-    path = tmp_path / "checkpoints" / "last.ckpt"
-    save(path, {"weights": torch.arange(100.0)})
+    path = tmp_path / "checkpoints" / "last.safetensors"
+    write(path, b"small")
     with limited(50_000), pytest.raises(Fault, match=f"cannot write {path}: {TOO_LARGE}"):
-        save(path, {"weights": torch.arange(100_000.0)})
-    assert torch.equal(load(path)["weights"], torch.arange(100.0))
-    assert [file.name for file in path.parent.iterdir()] == ["last.ckpt"]
+        write(path, bytes(100_000))
+    assert path.read_bytes() == b"small"
+    assert [file.name for file in path.parent.iterdir()] == ["last.safetensors"]
 
 
 LONG = ("total_timesteps=100000", "checkpoint.every=16", "algo.update_epochs=1", "algo.per_rank_batch_size=16")
@@ -68,7 +67,7 @@ def test_a_run_whose_logs_find_no_room_says_so_and_keeps_its_last_checkpoint(top
     assert line in [f"cannot write {run_dir / name}: {TOO_LARGE}" for name in ("events.out.tfevents", "metrics.csv")]
     assert (code, command.stderr) == (1, f"error: {line}\n")
     assert summary(run_dir)["state"] == "failed"
-    assert 160 < load(run_dir / "checkpoints" / "last.ckpt")["env_steps"] <= int(metrics(run_dir)[-1]["env_steps"])
+    assert 160 < load(run_dir / "checkpoints" / "last.safetensors").env_steps <= int(metrics(run_dir)[-1]["env_steps"])
     assert not list(run_dir.rglob("*.tmp"))
     assert gone(command.cwd, 1)
 
@@ -76,7 +75,7 @@ def test_a_run_whose_logs_find_no_room_says_so_and_keeps_its_last_checkpoint(top
 def test_a_run_whose_checkpoints_find_no_room_says_so(tmp_path):
     code, command = done(*LONG, "algo.hidden_sizes=[64,64]", cwd=tmp_path / "cwd", before=lambda: limit(40_000))
     run_dir = command.cwd / "RUN"
-    line = f"cannot write {run_dir}/checkpoints/best.ckpt: {TOO_LARGE}"
+    line = f"cannot write {run_dir}/checkpoints/best.safetensors: {TOO_LARGE}"
     assert (code, command.stderr, summary(run_dir)["error"]) == (1, f"error: {line}\n", line)
     assert not list((run_dir / "checkpoints").iterdir())
 
@@ -94,7 +93,7 @@ def test_a_run_that_is_stopped_and_finds_no_room_for_its_checkpoint_says_both(tm
     wait_for(lambda: (run_dir / "metrics.csv").exists() and len(metrics(run_dir)) > 2, "updates")
     os.kill(command.pid, signal.SIGTERM)
     assert command.wait(20) == 143
-    line = f"cannot write {run_dir}/checkpoints/best.ckpt: {TOO_LARGE}"
+    line = f"cannot write {run_dir}/checkpoints/best.safetensors: {TOO_LARGE}"
     assert command.stderr == f"warning: {line}\nstopped by SIGTERM\n"
     assert line in (run_dir / "main.log").read_text()
     assert summary(run_dir)["state"] == "interrupted"

@@ -38,14 +38,14 @@ def python(tmp_path_factory):
 
 
 def test_an_installed_wheel_brings_conf_and_runs_from_any_folder(python, tmp_path):
-    where = run(python, "-c", "import rlexp.config.schema; print(rlexp.config.schema.conf_dir())", cwd=tmp_path).strip()
+    where = run(python, "-c", "from rlexp.config.places import conf_dir; print(conf_dir())", cwd=tmp_path).strip()
     assert Path(where).is_relative_to(python.parent.parent)
     assert sorted(path.relative_to(where) for path in Path(where).rglob("*.yaml")) == sorted(
         path.relative_to(ROOT / "conf") for path in (ROOT / "conf").rglob("*.yaml")
     )
     run(python, "-m", "rlexp.main", *TINY, "experiment=cartpole", "hydra.run.dir=RUN", cwd=tmp_path)
     assert summary(tmp_path / "RUN")["state"] == "completed"
-    printed = run(python.with_name("rlexp-evaluate"), "checkpoint=RUN/checkpoints/last.ckpt", cwd=tmp_path)
+    printed = run(python.with_name("rlexp-evaluate"), "checkpoint=RUN/checkpoints/last.safetensors", cwd=tmp_path)
     assert '"episodes": 10' in printed
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rlexp.algos.base import LossTerms, OnPolicy
+from rlexp.algos.base import Knobs, Loss
 from rlexp.algos.losses import approximate_kl, policy_gradient, value_loss
+from rlexp.algos.on_policy import OnPolicy
 from rlexp.settings import setting
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from rlexp.data.batch import Batch, Evaluation
+    from rlexp.data.batch import Batch, Prediction
 
 
 @dataclass
@@ -37,18 +36,19 @@ class A2C(OnPolicy):
     learning_rate: float = setting(7e-4, "Step size of the optimizer.", gt=0)
     optimizer: str = setting("rmsprop", "Optimizer.", choices=("adam", "adamw", "rmsprop", "sgd"))
     gae_lambda: float = setting(1.0, "Lambda of GAE; 1: n-step returns, as in the paper.", ge=0, le=1)
-    normalize_advantages: bool = setting(False, "Scale advantages of each minibatch to mean 0, deviation 1.")
+    normalize_advantages: bool = setting(False, "Scale advantages of each minibatch to mean 0, standard deviation 1.")
 
-    def loss(self, new: Evaluation, batch: Batch, clip_coef: Tensor) -> LossTerms:
+    def loss(self, new: Prediction, batch: Batch, knobs: Knobs) -> Loss:
         """Return policy loss + vf_coef * value loss + ent_coef * entropy loss of a minibatch; see `OnPolicy.loss`."""
         policy = policy_gradient(new.log_prob, batch.log_prob, batch.advantages)
         value = value_loss(new.values, batch.returns)
         entropy = -new.entropy.mean()
-        return LossTerms(
-            loss=policy + self.vf_coef * value + self.ent_coef * entropy,
-            policy_loss=policy,
-            value_loss=value,
-            entropy_loss=entropy,
-            approx_kl=approximate_kl((new.log_prob - batch.log_prob).detach()),
-            clip_fraction=policy.new_zeros(()),
+        return Loss(
+            policy + self.vf_coef * value + self.ent_coef * entropy,
+            {
+                "policy_loss": policy,
+                "value_loss": value,
+                "entropy_loss": entropy,
+                "approx_kl": approximate_kl((new.log_prob - batch.log_prob).detach()),
+            },
         )

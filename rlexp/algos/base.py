@@ -1,80 +1,152 @@
-"""What every on-policy algorithm shares: its hyperparameters and the interface of its loss."""
+"""What every algorithm offers to the rest of the house, whatever it learns from."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from rlexp.settings import setting
+from rlexp.data.scalars import UPDATE, Scalar
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from rlexp.data.batch import Batch, Evaluation
+    from rlexp.data.spaces import SpaceSpec
+    from rlexp.models.agent import Agent
+
+Knobs = dict[str, Any]
+"""Annealed scalars by name: numbers as `Algorithm.knobs` returns them, tensors of shape [] as a loss gets them."""
 
 
-class LossTerms(NamedTuple):
-    """The scalar terms of one minibatch: the loss to minimise, and what is reported of it (all shape [])."""
+class Loss(NamedTuple):
+    """What a loss function returns: the loss to minimise, and the scalars that are reported of it (all shape [])."""
 
     loss: Tensor
-    policy_loss: Tensor
-    value_loss: Tensor
-    entropy_loss: Tensor
-    approx_kl: Tensor
-    clip_fraction: Tensor
+    scalars: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A loss, and the part of the agent that it trains.
+
+    Attributes:
+        part: a key of `Agent.parts`.
+        loss: of an agent, a batch and the knobs.
+        scalars: names of the scalars that the loss reports.
+        norm: name of the scalar that is the norm of its gradient.
+        every: batches from one step of this objective to the next.
+    """
+
+    part: str
+    loss: Callable[[Any, Any, Knobs], Loss]
+    scalars: tuple[str, ...]
+    norm: str = "grad_norm"
+    every: int = 1
+
+
+@dataclass(frozen=True)
+class Descent:
+    """How weights follow a gradient; the settings of an algorithm (see `rlexp.algos.on_policy.OnPolicy`).
+
+    Attributes:
+        optimizer: adam, adamw, rmsprop or sgd.
+        learning_rate: before it is annealed.
+        eps: added to the denominator of adam, adamw and rmsprop.
+        weight_decay: of the optimizer.
+        max_norm: gradient norm above which gradients are scaled; 0: off.
+        skips: whether a step whose gradient is not finite is left out.
+    """
+
+    optimizer: str
+    learning_rate: float
+    eps: float
+    weight_decay: float
+    max_norm: float
+    skips: bool
+
+    @property
+    def adam(self) -> bool:
+        """Whether the optimizer is a form of Adam."""
+        return self.optimizer in ("adam", "adamw")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the rest of an experiment makes of an algorithm's sizes.
+
+    Attributes:
+        steps_per_update: environment steps between two updates, over all ranks.
+        least_rows: transitions of one update of the rank that has the fewest of them.
+        most_rows: transitions of one update of the rank that has the most of them.
+        num_envs: environments of a rank that collects.
+        ranks: number of ranks that learn.
+    """
+
+    steps_per_update: int
+    least_rows: int
+    most_rows: int
+    num_envs: int
+    ranks: int
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the rest of an experiment decides about an agent's networks.
+
+    Attributes:
+        normalize: whether observations are normalised.
+        clip: what (normalised) observations are clipped to; None: not clipped.
+        squash: whether real actions are squashed into their bounds by tanh.
+        bfloat16: whether weights are of that type rather than float32.
+    """
+
+    normalize: bool
+    clip: float | None
+    squash: bool
+    bfloat16: bool = False
 
 
 @dataclass
-class OnPolicy(ABC):
-    """Hyperparameters of actor-critic algorithms that learn from the rollout just collected.
+class Algorithm(ABC):
+    """A dataclass of hyperparameters with stateless methods."""
 
-    Subclasses add their own and implement `loss`; they hold no state.
-    """
+    scalars: ClassVar[tuple[Scalar, ...]]
+    """What its losses report."""
+    of_memory: ClassVar[tuple[Scalar, ...]] = ()
+    """What its memory reports."""
 
-    num_steps: int = setting(128, "Steps per environment in one rollout, T.", ge=1)
-    update_epochs: int = setting(4, "Passes over each rollout, K (PPO, arXiv:1707.06347, algorithm 1).", ge=1)
-    per_rank_batch_size: int | None = setting(
-        128, "Minibatch size of one rank, in transitions; null: the whole rollout.", ge=1
-    )
-    learning_rate: float = setting(2.5e-4, "Step size of the optimizer.", gt=0)
-    anneal_lr: bool = setting(True, "Anneal the learning rate linearly to 0 over the run.")
-    optimizer: str = setting("adam", "Optimizer.", choices=("adam", "adamw", "rmsprop", "sgd"))
-    optimizer_eps: float = setting(
-        1e-5, "Term added to the denominator of adam, adamw and rmsprop, outside the root.", gt=0
-    )
-    weight_decay: float = setting(0.0, "Weight decay of the optimizer.", ge=0)
-    gamma: float = setting(0.99, "Discount factor, gamma.", ge=0, le=1)
-    gae_lambda: float = setting(0.95, "Lambda of GAE (arXiv:1506.02438, equation 16).", ge=0, le=1)
-    normalize_advantages: bool = setting(True, "Scale advantages of each minibatch to mean 0, deviation 1.")
-    ent_coef: float = setting(0.01, "Weight of the entropy bonus.", ge=0)
-    vf_coef: float = setting(0.5, "Weight of the value loss (mean squared error).", ge=0)
-    max_grad_norm: float = setting(0.5, "Global gradient norm above which gradients are scaled; 0: off.", ge=0)
-    skip_nonfinite_gradients: bool = setting(
-        False, "Leave out a step whose gradient is not finite and count it, instead of ending the run."
-    )
-    hidden_sizes: list[int] = setting([64, 64], "Widths of the hidden layers of actor and critic.", ge=1)
-    activation_function: str = setting(
-        "tanh", "Activation of the hidden layers.", choices=("tanh", "relu", "elu", "gelu", "silu")
-    )
-    ortho_init: bool = setting(True, "Orthogonal initialisation (gain sqrt 2; policy head 0.01, value head 1).")
-    shared_torso: bool = setting(False, "One torso for actor and critic instead of one each.")
-    log_std_init: float = setting(0.0, "Initial log standard deviation of Gaussian policies.", ge=-20, le=2)
-
-    def clip_coef_at(self, fraction_left: float) -> float:
-        """Return the clip range when `fraction_left` (1 to 0) of the run is left; 0 for algorithms without one."""
-        return 0.0
-
-    def kl_limit(self) -> float | None:
-        """Return the mean approximate KL (nats) of an epoch beyond which an update ends early; None: never ends."""
-        return None
+    @classmethod
+    def all_scalars(cls) -> tuple[Scalar, ...]:
+        """Return every scalar of an update, in the order of the columns of metrics.csv."""
+        return (*cls.scalars, *cls.of_memory, *UPDATE)
 
     @abstractmethod
-    def loss(self, new: Evaluation, batch: Batch, clip_coef: Tensor) -> LossTerms:
-        """Return the loss terms of one minibatch of B transitions.
+    def build(self, spec: SpaceSpec, inputs: Inputs) -> Agent:
+        """Return an agent; its weights come from torch's global generator."""
 
-        Args:
-            new: log-probabilities, entropies and values under the current weights, each [B].
-            batch: the minibatch, its advantages normalised by the caller where the settings say so.
-            clip_coef: the clip range now.
+    @abstractmethod
+    def memory(self) -> Any:
+        """Return the settings of the memory that it learns from."""
+
+    @abstractmethod
+    def objectives(self) -> tuple[Objective, ...]:
+        """Return its losses, in the order in which a batch goes through them."""
+
+    @abstractmethod
+    def knobs(self, left: float) -> Knobs:
+        """Return the annealed scalars, `learning_rate` among them, when `left` (1 to 0) of the run is left."""
+
+    @abstractmethod
+    def descent(self) -> Descent:
+        """Return how weights follow gradients."""
+
+    def after_step(self, agent: Agent, step: int) -> None:  # noqa: B027  # optional
+        """Do what follows an optimizer step, such as moving target networks; nothing by default."""
+
+    def check(self, sizes: Sizes) -> None:  # noqa: B027  # optional
+        """Check the rules that cross settings.
+
+        Raises:
+            ConfigError: names the first key that is wrong.
         """

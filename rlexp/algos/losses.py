@@ -67,3 +67,29 @@ def approximate_kl(log_ratio: Tensor) -> Tensor:
         log_ratio: log pi_new(a|s) - log pi_old(a|s), [B].
     """
     return (log_ratio.exp() - 1 - log_ratio).mean()
+
+
+ROUNDING = 1e-5
+"""Standard deviation, beside the mean, that equal float32 numbers may have by rounding alone, with a wide margin."""
+
+
+def normalized(advantages: Tensor) -> Tensor:
+    """Return advantages [B] scaled to mean 0 and standard deviation 1; equal ones become 0."""
+    import torch  # not at the start: a config error need not wait for it
+
+    deviation, mean = torch.std_mean(advantages)
+    return (advantages - mean) / (deviation.maximum(ROUNDING * mean.abs()) + 1e-8)
+
+
+def explained_variance(values: Tensor, returns: Tensor) -> Tensor:
+    """Return 1 - Var(returns - values) / Var(returns), []; 0 where all returns are equal.
+
+    Equal returns have no variance to explain, only what rounding makes of it.
+
+    Args:
+        values: estimates, [B].
+        returns: what they estimate, [B].
+    """
+    spread = returns.var(correction=0)
+    unequal = spread > (ROUNDING * returns.mean()).square()
+    return (1 - (returns - values).var(correction=0) / spread).where(unequal, spread.new_zeros(()))

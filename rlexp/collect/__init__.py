@@ -1,0 +1,1 @@
+"""Players: they step environments and return rollouts."""

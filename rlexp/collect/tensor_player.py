@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
@@ -9,19 +10,20 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from rlexp.collect.player import in_chunks
-from rlexp.data.rollout import Episode, Rollout
-from rlexp.data.spaces import ActionSpec
+from rlexp.data.rollout import Collected, Episode, Rollout
+from rlexp.data.state import TensorPlayerState
 from rlexp.envs.tensors.base import TensorEnvironment, transition
-from rlexp.learn.compiled import compiled, compiler_found
-from rlexp.models import ActorCritic
+from rlexp.learn.compiler import compiled, compiler_found
+from rlexp.models.acting import fast_forward
+from rlexp.models.actor import Actor
+from rlexp.models.chunks import in_chunks
 
 UNROLLED = 8
 """Steps in one compiled graph at most: more run little faster and compile longer."""
 
 
 class Steps(NamedTuple):
-    """What steps of N environments left: one tensor a step, [N, *], but for the first two, which follow the last step.
+    """Results of several steps: one tensor a step, [N, *], except the first two, which follow the last step.
 
     Attributes:
         states: [N, S] float64.
@@ -53,11 +55,9 @@ class TensorPlayer:
         env: the rules.
         limit: steps after which an episode is truncated.
         num_envs: N.
-        policy: acts; its weights may change between two calls of `collect`.
-        action: the action space.
+        actor: acts; its weights may change between two calls of `collect`.
         num_steps: T, steps per environment in a rollout.
         generator: draws all noise; its device is where everything happens.
-        squash: whether real actions are squashed into their bounds by tanh instead of clipped.
         autocast: the precision of the learners, in which actions are sampled and their log-probabilities computed.
         compile_steps: whether the steps are compiled; the rollout is the same to float tolerance.
     """
@@ -67,39 +67,36 @@ class TensorPlayer:
         env: TensorEnvironment,
         limit: int,
         num_envs: int,
-        policy: ActorCritic,
-        action: ActionSpec,
+        actor: Actor,
         num_steps: int,
         generator: torch.Generator,
-        squash: bool,
         autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
         compile_steps: bool = False,
     ) -> None:
-        self._env, self._limit, self._count, self._policy = env, limit, num_envs, policy
-        self._num_steps, self._generator, self._squash, self._autocast = num_steps, generator, squash, autocast
+        self._env, self._limit, self._count, self._actor = env, limit, num_envs, actor
+        self._num_steps, self._generator, self._autocast = num_steps, generator, autocast
         self._device = device = generator.device
-        self._low, self._high = torch.tensor([action.low, action.high], device=device).unbind(0)
         self._compiled = _compiled(self._steps, device) if compile_steps and compiler_found(device) else None
         self._states = env.start(self._uniform(num_envs))
         self._obs = env.observe(self._states)
         self._elapsed = torch.zeros(num_envs, dtype=torch.int64, device=device)
         self._returns = torch.zeros(num_envs, dtype=torch.float64, device=device)  # of the episodes under way
         self._lengths = torch.zeros_like(self._elapsed)
-        self.episodes: list[Episode] = []
 
     @torch.no_grad()
-    def collect(self) -> Rollout:
-        """Step every environment T times; afterwards `episodes` holds those that ended on the way, in order."""
-        steps, count, distribution = self._num_steps, self._count, self._policy.distribution
-        noise = distribution.noise((steps, count), self._generator)
+    def collect(self) -> Collected:
+        """Step every environment T times."""
+        begin = time.perf_counter()
+        steps, count = self._num_steps, self._count
+        noise = self._actor.noise((steps, count), self._generator)
         with self._autocast():
             kept = self._run(noise.unbind(0), self._uniform(steps, count).unbind(0))
         obs = torch.stack([self._obs, *kept.obs])
         reached, actions, rewards, terminated, truncated = (torch.stack(column) for column in kept[3:])
         self._states, self._elapsed = kept.states, kept.elapsed
         self._obs = obs[-1].clone()
-        self._count_episodes(rewards, terminated | truncated)
-        return Rollout(
+        episodes = self._ended(rewards, terminated | truncated)
+        rollout = Rollout(
             obs=obs,
             actions=actions,
             rewards=rewards.float(),
@@ -110,6 +107,7 @@ class TensorPlayer:
             valid=torch.ones_like(terminated),
             initial_state=obs.new_empty((count, 0)),
         )
+        return Collected(rollout, episodes, time.perf_counter() - begin)
 
     def _uniform(self, *shape: int) -> Tensor:
         """Draw uniform noise for first states, [*shape, K] float64."""
@@ -135,33 +133,23 @@ class TensorPlayer:
 
         Steps are not joined here, so that the compiler finds the same few kernels in each.
         """
-        act = self._policy.actor()
+        forward, actor = fast_forward(self._actor), self._actor
         rows: list[tuple[Tensor, ...]] = []
         for action_noise, first_noise in zip(noise, first, strict=True):
-            actions = self._policy.distribution.sample(
-                act(obs).float(), action_noise
-            )  # float32, as log_prob takes them
-            step = transition(self._env, self._limit, states, elapsed, self._bounded(actions), first_noise)
+            actions = actor.distribution.sample(forward(obs).float(), action_noise)  # float32, as log_prob takes them
+            step = transition(self._env, self._limit, states, elapsed, actor.to_environment(actions), first_noise)
             states, elapsed, obs = step.states, step.elapsed, step.obs
             rows.append((obs, step.reached_obs, actions, step.rewards, step.terminated, step.truncated))
         return Steps(states, elapsed, *(list(column) for column in zip(*rows, strict=True)))
 
-    def _bounded(self, actions: Tensor) -> Tensor:
-        """Return sampled actions as the environment takes them (see `rlexp.envs.actions.environment_actions`)."""
-        if self._low.numel() == 0:
-            return actions
-        if self._squash:
-            actions = self._low + (actions.tanh() + 1) * (0.5 * (self._high - self._low))
-        return actions.clamp(self._low, self._high)
-
     def _log_prob(self, obs: Tensor, actions: Tensor) -> Tensor:
         """Return log-probabilities [T, N] of actions [T, N, *] in one batched pass."""
         with self._autocast():
-            flat = in_chunks(self._policy.log_prob, obs.flatten(0, 1), actions.flatten(0, 1))
+            flat = in_chunks(self._actor.log_prob, obs.flatten(0, 1), actions.flatten(0, 1))
         return flat.view(obs.shape[:2])
 
-    def _count_episodes(self, rewards: Tensor, done: Tensor) -> None:
-        """Add up rewards [T, N] episode by episode, and keep the sums of those that go on."""
+    def _ended(self, rewards: Tensor, done: Tensor) -> list[Episode]:
+        """Return the episodes that ended, in order, from rewards [T, N], and keep the sums of the others."""
         steps, count = done.shape
         sums = _running_sums(rewards) + self._returns  # [T, N], from the start of the episodes under way before
         env, step = done.t().nonzero(as_tuple=True)  # environment by environment, in time
@@ -176,28 +164,33 @@ class TensorPlayer:
         self._lengths = (self._lengths + steps).index_add(0, env[last], -at[last])
         order = (step * count + env).argsort()
         pairs = zip(totals[order].tolist(), lengths[order].tolist(), strict=True)
-        self.episodes = [Episode(total, length) for total, length in pairs]
+        return [Episode(total, length) for total, length in pairs]
 
-    # Resuming
+    # What a checkpoint holds
 
-    def state(self) -> dict[str, Any]:
-        """Return copies of all that the next rollouts depend on, but for the weights."""
-        named = {name: getattr(self, f"_{name}").clone() for name in STATE}
-        return {**named, "generator": self._generator.get_state()}
+    def state(self) -> TensorPlayerState:
+        """Return copies of all that the next rollouts depend on, except the weights."""
+        return TensorPlayerState(
+            next_obs=self._obs.clone(),
+            returns=self._returns.clone(),
+            lengths=self._lengths.clone(),
+            generator=self._generator.get_state(),
+            states=self._states.clone(),
+            elapsed=self._elapsed.clone(),
+        )
 
-    def load_state(self, state: dict[str, Any]) -> list[int]:
-        """Go on from what `state` returned; every environment comes back as it was."""
-        for name in STATE:
-            getattr(self, f"_{name}").copy_(state[name])
-        self._generator.set_state(state["generator"].cpu())
+    def load_state(self, state: TensorPlayerState) -> list[int]:
+        """Resume from `state`; every environment continues where it was."""
+        self._obs.copy_(state.next_obs)
+        self._returns.copy_(state.returns)
+        self._lengths.copy_(state.lengths)
+        self._states.copy_(state.states)
+        self._elapsed.copy_(state.elapsed)
+        self._generator.set_state(state.generator.cpu())
         return []
 
     def close(self) -> None:
         """Do nothing: there is nothing to close."""
-
-
-STATE = ("states", "elapsed", "obs", "returns", "lengths")
-"""What `state` holds beside the generator's."""
 
 
 def _running_sums(rows: Tensor) -> Tensor:

@@ -14,15 +14,42 @@ from collections.abc import Mapping, Sequence
 
 from rlexp import __version__
 from rlexp.algos import ALGORITHMS
-from rlexp.command.conversions import CONVERSIONS
-from rlexp.command.spelling import OPTIONS, SWITCHES, Answer, Vocabulary, translated, written
-from rlexp.command.synonyms import ADVICE, CONVERTED, EVALUATION, RENAMED
+from rlexp.command.advice import ADVICE
+from rlexp.command.spelling import OPTIONS, SWITCHES, translated
+from rlexp.command.synonyms import CONVERTED, RENAMED
+from rlexp.command.values import CONVERSIONS
+from rlexp.command.words import Answer, Vocabulary, written
 from rlexp.config.explain import check_arguments, known_keys
 from rlexp.config.places import conf_dir
 from rlexp.config.schema import Config
 from rlexp.errors import ConfigError
+from rlexp.files.places import SUFFIX
 from rlexp.settings import fields_of
 
+EVALUATION = {
+    "checkpoint": (
+        "ckpt_path load ckpt model_path path resume checkpoint_path trained_agent i run run_dir load_run model "
+        "weights load_path load_checkpoint resume_from file policy_path restore checkpoint.path "
+        "checkpoint.resume_from load_model folder f"
+    ),
+    "episodes": (
+        "n_eval_episodes num_episodes n_episodes eval_episodes n num_eval_episodes eval.episodes n_eval test_episodes "
+        "num_test_episodes test_num eval_num_episodes"
+    ),
+    "deterministic": ("greedy det deterministic_policy"),
+    "capture_video": (
+        "video record_video record save_video film videos save_videos render render_mode env.capture_video"
+    ),
+    "env_id": ("env env.id environment gym_id env_name task environment_id env.name"),
+    "seed": ("random_seed eval_seed rng_seed"),
+    "; it comes from the checkpoint, so leave it out": (
+        "algo algo_name experiment exp total_timesteps algorithm topology config num_envs env.num_envs n_envs"
+    ),
+    "; leave it out: evaluation runs on the CPU": (
+        "device accelerator cuda gpu fabric.accelerator fabric.devices devices use_cuda"
+    ),
+}
+"""The same for the command that evaluates: its key, or advice (after a semicolon), and other spellings."""
 COMPLETION = {"--shell-completion", "-sc"}
 
 
@@ -70,7 +97,9 @@ def read_evaluation(arguments: Sequence[str], keys: Mapping[str, bool]) -> list[
     answers: dict[str, Answer] = {"stochastic": lambda value, given: "deterministic=false"}
     for found, spellings in EVALUATION.items():
         answers |= dict.fromkeys(spellings.split(), found)
-    paths = [word for word in arguments if word.endswith(".ckpt") and "=" not in word and not word.startswith("-")]
+    paths = [
+        word for word in arguments if word.endswith((SUFFIX, ".ckpt")) and "=" not in word and not word.startswith("-")
+    ]
     if len(arguments) == len(paths) == 1:
         raise ConfigError(f"{paths[0]}: write {written('checkpoint', paths[0])}")
     return translated(arguments, Vocabulary(keys, {}, answers))

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from rlexp.config.compose import plain, typed
 from rlexp.config.explain import explain, surplus_keys, unknown_key
-from rlexp.config.rules import validate
+from rlexp.config.fit import fitted
+from rlexp.config.rules import check_ranks, check_rules
 from rlexp.config.schema import Config
 from rlexp.errors import ConfigError
 from rlexp.launch.devices import check_devices
 
 
-def checked(composed: DictConfig) -> Config:
+def checked(composed: DictConfig) -> tuple[Config, str | None]:
     """Return the typed config of a run whose values and rules are checked, as far as they do not need a checkpoint.
+
+    Returns:
+        The config, and a line on what was changed in it to fit the ranks; None where nothing was.
 
     Raises:
         ConfigError: it is not usable.
@@ -28,9 +34,14 @@ def checked(composed: DictConfig) -> Config:
     surplus = next(surplus_keys(config, composed), None)
     if surplus is not None:
         raise ConfigError(unknown_key(surplus))
-    if config.resume in (None, "auto"):  # else it is no more than what differs from the checkpoint's
-        validate(config)
-    return config
+    if config.resume not in (None, "auto"):  # then it is no more than what differs from the checkpoint's
+        return config, None
+    check_ranks(config)
+    words = HydraConfig.get().overrides.task
+    algo, note = fitted(config.algo, config.sizes, {word.lstrip("+~").partition("=")[0] for word in words})
+    config = replace(config, algo=algo)
+    check_rules(config)
+    return config, note
 
 
 def check_job(composed: DictConfig) -> None:
@@ -41,7 +52,7 @@ def check_job(composed: DictConfig) -> None:
     """
     from rlexp.envs import check_environment
 
-    config = checked(composed)
+    config, _ = checked(composed)
     check_devices(config)
     values = plain(config)
     key = json.dumps([values["env"], values["capture_video"], values["topology"]], default=str)

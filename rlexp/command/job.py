@@ -27,7 +27,7 @@ from rlexp.launch.job import Job
 from rlexp.launch.processes import run as launch
 from rlexp.launch.stopping import note_stop, note_stops, noted_stop
 from rlexp.launch.threads import jobs_at_once
-from rlexp.run.resume import make_last, marks, resumed
+from rlexp.run.resume import Resumed, checkpoint_times, make_last, resumed
 from rlexp.show.lines import resume_lines, run_lines, shown
 from rlexp.show.prefix import prefixed
 
@@ -87,6 +87,15 @@ def _attempt(composed: DictConfig, run_dir: Path, in_sweep: bool) -> float:
     return math.nan if objective is None else float(objective)
 
 
+def _nothing_left(earlier: Resumed, run_dir: Path) -> dict[str, Any]:
+    """Say that a run is completed; return its summary."""
+    done, total = earlier.point.updates, earlier.config.updates
+    why = f" (an evaluation reached eval.stop_at={earlier.config.eval.stop_at:g})" if done < total else ""
+    place = shown(run_dir, Command.here)
+    print(f"{place} is completed after {earlier.point.env_steps:,} steps{why}; nothing is left to do", flush=True)
+    return Summary(run_dir).read()
+
+
 def _run(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
     """Check everything, then launch; return the summary.
 
@@ -96,45 +105,39 @@ def _run(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
         Fault: the run directory cannot be written.
         Interrupted: SIGINT or SIGTERM came.
     """
-    config = checked(composed)
+    config, note = checked(composed)
     from rlexp.envs import check_environment  # gymnasium, which a config error need not wait for
     from rlexp.run.experiment import run_rank
 
     first = os.environ.get("RANK", "0") == "0"  # else one of the ranks that torchrun started; rank 0 speaks for all
-    before = marks(run_dir)
+    before = checkpoint_times(run_dir)
     overrides = list(HydraConfig.get().overrides.task)
-    former = resumed(config, overrides, run_dir)
-    if former is not None and former.completed:
-        if not first:
-            return {}
-        done, total = former.origin.updates, former.config.updates
-        why = f" (an evaluation reached eval.stop_at={former.config.eval.stop_at:g})" if done < total else ""
-        place = shown(run_dir, Command.here)
-        print(f"{place} is completed after {former.origin.env_steps:,} steps{why}; nothing is left to do", flush=True)
-        return Summary(run_dir).read()
-    if former is not None:
-        config = former.config
+    earlier = resumed(config, overrides, run_dir)
+    if earlier is not None and earlier.completed:
+        return _nothing_left(earlier, run_dir) if first else {}
+    if earlier is not None:
+        config = earlier.config
     spec = check_environment(config)
     check_devices(config)
-    origin = None if former is None else former.origin
+    point = None if earlier is None else earlier.point
     settings = HydraConfig.get()
     jobs = jobs_at_once(settings.launcher) if settings.mode == RunMode.MULTIRUN else 1
-    job = Job(config, spec, run_dir, origin, overrides, jobs)
+    job = Job(config, spec, run_dir, point, overrides, jobs)
     if not first:
         return launch(job, run_rank)
     if noted_stop():
         raise Interrupted(noted_stop())
     check_links(run_dir, run_dir)
     with locked(run_dir):
-        if marks(run_dir) != before:
+        if checkpoint_times(run_dir) != before:
             raise RunFailed(f"another run has written checkpoints in {run_dir} meanwhile; give the command again")
         Command.run_dir = run_dir
-        if former is None:
+        if earlier is None:
             save_composed(composed, run_dir)
         else:
-            make_last(former.origin, run_dir)
+            make_last(earlier.point, run_dir)
             with writing(run_dir / ".hydra"):
                 OmegaConf.save(OmegaConf.create(plain(config)), run_dir / ".hydra" / "config.yaml")
         begin_log(config, run_dir)
-        announce(config, spec, origin)
+        announce(config, spec, point, note if earlier is None else None)
         return launch(job, run_rank)

@@ -37,7 +37,7 @@ def prepared(arguments: Sequence[str]) -> list[str]:
         raise ConfigError(
             f"resume={resume} resumes one run; for a sweep give sweep.skip_completed=true hydra.sweep.dir=DIR"
         )
-    from rlexp.files.checkpoint import candidates, run_directory
+    from rlexp.files.places import candidates, run_directory
 
     run_dir = run_directory(Path(resume))
     if not candidates(run_dir):

@@ -13,13 +13,13 @@ from omegaconf import DictConfig, OmegaConf
 from rlexp.command.ending import Command, remove_empty
 from rlexp.config.compose import plain
 from rlexp.config.schema import Config
+from rlexp.data.resuming import ResumePoint
 from rlexp.data.spaces import SpaceSpec
 from rlexp.errors import ConfigError, Fault, RunFailed, writing
 from rlexp.files.lock import locked
 from rlexp.files.log import log_to
 from rlexp.files.summary import Summary, versions
 from rlexp.launch.cause import logged
-from rlexp.launch.job import Origin
 from rlexp.show.lines import program
 
 log = logging.getLogger(__name__)
@@ -36,19 +36,19 @@ def begin_log(config: Config, run_dir: Path) -> None:
         log.info("config:\n%s", OmegaConf.to_yaml(OmegaConf.create(plain(config))).rstrip())
 
 
-def announce(config: Config, spec: SpaceSpec, origin: Origin | None) -> None:
-    """Say in a few lines what is about to run, and what its observations are taken for."""
+def announce(config: Config, spec: SpaceSpec, point: ResumePoint | None, fitted: str | None) -> None:
+    """Say in a few lines what is about to run, what its observations are taken for, and what was `fitted`."""
     from rlexp.envs import video_note
 
     steps = config.updates * config.steps_per_update
-    begun = f", going on after {origin.env_steps:,}" if origin else ""
+    begun = f", resumed after {point.env_steps:,}" if point else ""
     print(
         f"{config.env.id}: {config.updates:,} updates of {config.steps_per_update:,} steps = {steps:,} steps, "
         f"{config.world_size} rank{'s' * (config.world_size > 1)}, seed {config.seed}{begun}",
         flush=True,
     )
     print(f"observation: {spec.observation.description}", flush=True)
-    for note in (spec.observation.note, video_note(config)):
+    for note in (spec.observation.note, video_note(config), fitted):
         if note is not None:
             print(note, flush=True)
 

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import re
-import shlex
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
-from rlexp.algos import ALGORITHMS
-from rlexp.command.conversions import CONVERSIONS, VALUES, Conversion
-from rlexp.command.synonyms import PREFIXES
-from rlexp.config.explain import near_keys
-from rlexp.config.schema import Config
+from rlexp.command.values import CONVERSIONS, VALUES
+from rlexp.command.words import (
+    NODES,
+    Vocabulary,
+    _as_whole,
+    _boolean,
+    _is_foreign,
+    _is_switch,
+    _is_value,
+    _no_option,
+    _normal,
+    _whole_numbers,
+    answer_of,
+    find_key,
+    number_of,
+    written,
+)
 from rlexp.errors import ConfigError
-from rlexp.settings import fields_of
 
-Answer = str | Conversion
-"""One of our keys, a conversion of the value, or advice, which begins with a semicolon."""
 SWITCHES = ("--help", "-h", "--hydra-help", "--resolve", "--run", "-r", "--multirun", "-m")
 OPTIONS = (
     "--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd",
@@ -29,23 +35,6 @@ OPTIONS = (
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 GROUPED = ("hyperparams", "params")
 """Options of rl-baselines3-zoo that take several key:value."""
-GENERIC = {"id", "name", "every", "keep", "episodes", "check", "kwargs", "backend", "stop_at", "overlap", "infos"}
-"""Last parts of our keys that mean something only with what stands before them."""
-NODES = {"env", "algo", "topology", "fabric", "checkpoint", "eval", "sweep", "hydra"}
-
-
-class Vocabulary(NamedTuple):
-    """What one command takes.
-
-    Attributes:
-        keys: its keys, and whether each is a switch (true or false).
-        groups: its groups, with their choices.
-        answers: a spelling of others, and our key, a conversion, or advice (which begins with a semicolon).
-    """
-
-    keys: Mapping[str, bool]
-    groups: Mapping[str, tuple[str, ...]]
-    answers: Mapping[str, Answer]
 
 
 def translated(
@@ -99,7 +88,7 @@ def _given(arguments: Sequence[str], vocabulary: Vocabulary) -> dict[str, str]:
     given = {}
     for word, following in itertools.pairwise([*arguments, ""]):
         name, equals, value = word.lstrip("+-").partition("=")
-        found = _found(_normal(name), vocabulary)
+        found = find_key(_normal(name), vocabulary)
         if isinstance(found, str) and (equals or word.startswith("-")):
             given[found] = value if equals else following
     return given
@@ -137,16 +126,16 @@ def _pair(word: str, vocabulary: Vocabulary, given: Mapping[str, str]) -> str | 
     if "," in value and value[0] not in "[{(" and (key in vocabulary.groups or key in vocabulary.keys):
         return _swept(word, key, value.split(","), vocabulary, given)
     if _is_foreign(key, value) and value not in vocabulary.groups.get(key, ()):
-        return _told(word, VALUES[key][1](value, given))
+        return answer_of(word, VALUES[key][1](value, given))
     if key in vocabulary.groups:
         choices = vocabulary.groups[key]
         if value not in choices and value.lower() in choices:
             return f"{word}: write {key}={value.lower()}"
         if key == "algo" and value.lower().removesuffix("_decoupled") in choices and value not in choices:
-            return _told(word, CONVERSIONS["algorithm"](value, given))
+            return answer_of(word, CONVERSIONS["algorithm"](value, given))
         return None
     if key in vocabulary.keys:
-        return _number(word, key, value)
+        return number_of(word, key, value)
     if key.startswith(("hydra/", "env.kwargs.")) or "@" in key:
         return None
     return _answered(word, _normal(key), value, vocabulary, given, known=key in NODES)
@@ -155,7 +144,7 @@ def _pair(word: str, vocabulary: Vocabulary, given: Mapping[str, str]) -> str | 
 def _swept(word: str, key: str, values: Sequence[str], vocabulary: Vocabulary, given: Mapping[str, str]) -> str | None:
     """Return the answer to one of our keys with the values of a sweep; None where it is ours."""
     if key == "total_timesteps" and re.fullmatch(r"\d{1,3}(,000)+", ",".join(values)):
-        return _number(word, key, ",".join(values))
+        return number_of(word, key, ",".join(values))
     answers = [_pair(f"{key}={value}", vocabulary, given) for value in values]
     if not any(answers):
         return None
@@ -174,7 +163,7 @@ def _bare(word: str, queue: deque[str], vocabulary: Vocabulary, given: Mapping[s
     if vocabulary.groups and re.fullmatch(r"([\w-]+/)?[\w-]+-v\d+", word):
         return f"{word}: write env.id={word}"
     name = _normal(word)
-    if name not in vocabulary.keys and name not in vocabulary.groups and _found(name, vocabulary) is None:
+    if name not in vocabulary.keys and name not in vocabulary.groups and find_key(name, vocabulary) is None:
         return None
     if queue and _is_value(queue[0]):
         value = queue.popleft()
@@ -189,11 +178,11 @@ def _answered(
 ) -> str | None:
     """Return the answer to a name and a value; None where nothing is known of the name."""
     negated = name.removeprefix("no_") if name.startswith("no_") and name not in vocabulary.answers else ""
-    found = _found(negated or name, vocabulary, exact=known)
+    found = find_key(negated or name, vocabulary, exact=known)
     if found is None:
         return None
     if callable(found):
-        return _told(shown, found("false" if negated else value, given))
+        return answer_of(shown, found("false" if negated else value, given))
     if found.startswith(";"):
         return f"{shown}{found.replace(';', ':', 1)}"
     if found in ("env", "env.id"):
@@ -203,94 +192,7 @@ def _answered(
     elif vocabulary.keys.get(found) and (value == "" or _boolean(value)):
         value = "false" if value.lower() in ("0", "false", "no", "off") else "true"
     if _is_foreign(found, value):
-        return _told(shown, VALUES[found][1](value, given))
+        return answer_of(shown, VALUES[found][1](value, given))
     if found in _whole_numbers():
         value = ",".join(_as_whole(one) or one for one in value.split(","))
     return f"{shown}: write {written(found, value)}"
-
-
-def _found(name: str, vocabulary: Vocabulary, exact: bool = False) -> Answer | None:
-    """Return what a spelling stands for, first parts that mean nothing apart; None: nothing that is known."""
-    if name in vocabulary.answers:
-        return vocabulary.answers[name]
-    if name in vocabulary.keys or name in vocabulary.groups:
-        return name
-    head, _, rest = name.partition(".")
-    if exact or (rest and head not in PREFIXES):
-        return None
-    if rest:
-        return _found(rest, vocabulary)
-    leaves = [key for key in vocabulary.keys if key.rpartition(".")[2] == name and name not in GENERIC]
-    return leaves[0] if len(leaves) == 1 else None
-
-
-def _number(word: str, key: str, value: str) -> str | None:
-    """Return the answer to a whole number that YAML takes for something else."""
-    if key not in _whole_numbers():
-        return None
-    number = _as_whole(value)
-    if number is None and key == "total_timesteps" and re.fullmatch(r"\d{1,3}(,000)+", value):
-        number = value.replace(",", "")
-    return None if number is None else f"{word}: write {key}={number}"
-
-
-def _as_whole(value: str) -> str | None:
-    """Return the digits of a whole number written as 1e6, 100k or 1.5M; None: it is none."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(?:[eE]\+?(\d{1,2})|([kKmM]))", value)
-    if match is None:
-        return None
-    number = float(match[1]) * 10.0 ** (int(match[2]) if match[2] else {"k": 3, "m": 6}[match[3].lower()])
-    return f"{number:.0f}" if number == int(number) else None
-
-
-@functools.cache
-def _whole_numbers() -> frozenset[str]:
-    """Return the keys that hold whole numbers."""
-    keys = {"env.max_episode_steps", "algo.per_rank_batch_size", "env.threads"}
-    for algorithm in ALGORITHMS.values():
-        keys |= {key for key, value, _ in fields_of(Config(algo=algorithm())) if type(value) is int}
-    return frozenset(keys)
-
-
-def written(key: str, value: str) -> str:
-    """Return key=value as Hydra reads it, quoted for a shell where that is needed."""
-    if not value:
-        return f"{key}={'RUN_DIRECTORY' if key == 'resume' else 'VALUE'}"
-    if not re.fullmatch(r"[\w./:+%@*|,-]+|\[.*\]|\{.*\}|'.*'|\".*\"", value):
-        value = "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-    word = f"{key}={value}"
-    return f'"{word}"' if "'" in word and not re.search(r'["$`\\!]', word) else shlex.quote(word)
-
-
-def _no_option(word: str, name: str, vocabulary: Vocabulary) -> str:
-    near = near_keys(name) if vocabulary.groups else []
-    keys = "--cfg job lists the keys" if vocabulary.groups else f"keys: {', '.join(vocabulary.keys)}"
-    hint = f"did you mean {' or '.join(near)}?" if near else keys
-    return f"{word}: there is no such option; write key=value without dashes ({hint})"
-
-
-def _is_value(word: str) -> bool:
-    return "=" not in word and (not word.startswith("-") or re.fullmatch(r"-\d[\d.e-]*", word) is not None)
-
-
-def _boolean(word: str) -> bool:
-    return word.lower() in ("true", "false", "0", "1", "yes", "no", "on", "off")
-
-
-def _is_switch(name: str, vocabulary: Vocabulary) -> bool:
-    found = _found(name.removeprefix("no_"), vocabulary)
-    return isinstance(found, str) and bool(vocabulary.keys.get(found))
-
-
-def _normal(name: str) -> str:
-    return name.lstrip("+").lower().replace("-", "_")
-
-
-def _is_foreign(key: str, value: str) -> bool:
-    """Return whether one of our keys is given a value that it takes in other libraries only."""
-    return key in VALUES and (value.lower() in VALUES[key][0] or (key == "fabric.devices" and value.startswith("[")))
-
-
-def _told(word: str, text: str) -> str:
-    """Return the answer to a word: advice (which begins with a semicolon), or the words to write."""
-    return f"{word}{text.replace(';', ':', 1)}" if text.startswith(";") else f"{word}: write {text}"

@@ -9,11 +9,9 @@ import contextlib
 import json
 import multiprocessing.resource_tracker
 import os
-import re
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +26,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from rlexp import early
+from rlexp.command.sweep_jobs import Sweep, SweepJob, job_name, registry, short_names, swept_keys, values_of
 from rlexp.config.explain import explain
 from rlexp.errors import ConfigError
 from rlexp.launch.stopping import note_stop, noted_stop
@@ -37,34 +36,7 @@ STOPPED = "RLEXP_STOPPED"
 """The variable that tells processes that start later that the sweep is to end; its value is the signal."""
 PATIENCE_SECONDS = 60.0
 """Time that jobs in other processes have to save and return after a signal: a video may have to be closed."""
-LONGEST_VALUE, LONGEST_NAME, MOST_LINES = 24, 100, 10
-
-
-@dataclass(frozen=True)
-class SweepJob:
-    """A job of a sweep: its number, its overrides (key=value), and its directory."""
-
-    number: int
-    overrides: tuple[str, ...]
-    directory: Path
-
-    @property
-    def values(self) -> dict[str, str]:
-        """Return the overrides by their keys."""
-        return values_of(self.overrides)
-
-
-@dataclass
-class Sweep:
-    """A sweep that this process has started: its directory, and its jobs as far as they are known before they run."""
-
-    directory: Path
-    jobs: list[SweepJob] = field(default_factory=list)
-
-    def all_jobs(self) -> list[SweepJob]:
-        """Return the jobs, those that a sweeper made up on the way included, in the order of their numbers."""
-        jobs = {job.number: job for job in [*_recorded(self.directory), *self.jobs]}
-        return [jobs[number] for number in sorted(jobs)]
+MOST_LINES = 10
 
 
 class Refused(BaseException):
@@ -88,55 +60,6 @@ class _Known:
 def current() -> Sweep | None:
     """Return the sweep that this process has started; None in a single run and in the process of a job."""
     return _Known.sweep
-
-
-def values_of(overrides: Sequence[str]) -> dict[str, str]:
-    """Return the values of overrides by their keys."""
-    as_typed = {"True": "true", "False": "false", "None": "null"}  # Hydra's own words for them in the jobs of a sweep
-    values = {key_of(word): word.partition("=")[2] for word in overrides}
-    return {key: as_typed.get(value, value) for key, value in values.items()}
-
-
-def key_of(word: str) -> str:
-    """Return the key of an override."""
-    return word.lstrip("+~").partition("=")[0]
-
-
-def short_names(keys: Sequence[str]) -> dict[str, str]:
-    """Return the last part of each key, with as many parts before it as it takes to tell the keys apart."""
-    names = {}
-    for key in keys:
-        parts = key.split(".")
-        tails = (".".join(parts[-count:]) for count in range(1, len(parts) + 1))
-        names[key] = next(
-            tail for tail in tails
-            if tail == key or not any(other != key and f".{other}".endswith(f".{tail}") for other in keys)
-        )  # fmt: skip
-    return names
-
-
-def swept_keys(jobs: Sequence[SweepJob]) -> list[str]:
-    """Return the keys in which jobs differ, in the order of the command line."""
-    found: dict[str, set[str | None]] = {}
-    for job in jobs:
-        for key in job.values:
-            found.setdefault(key, set())
-    for job in jobs:
-        for key, values in found.items():
-            values.add(job.values.get(key))
-    return [key for key, values in found.items() if len(values) > 1]
-
-
-def job_name(number: int, overrides: Sequence[str], swept: Sequence[str]) -> str:
-    """Return the name of a job's directory: its number, and the swept keys with their values."""
-    values, names = values_of(overrides), short_names(swept)
-    parts = [f"{_slug(names[key])}={_slug(values[key])}" for key in swept if key in values]
-    return "-".join([str(number), ",".join(parts)] if parts else [str(number)])[:LONGEST_NAME]
-
-
-def _slug(text: str) -> str:
-    """Return a text as part of a file name; where it is cut, the job's number still tells the names apart."""
-    return re.sub(r"[^A-Za-z0-9.+-]+", "_", text).strip("_")[:LONGEST_VALUE] or "_"
 
 
 def register(run_check: Callable[[DictConfig], Any]) -> None:
@@ -164,7 +87,7 @@ class Watch(Callback):
             Refused: at least one job cannot run.
         """
         _Known.sweep = sweep = Sweep(Path(str(config.hydra.sweep.dir)).absolute())
-        _registry(sweep.directory).unlink(missing_ok=True)
+        registry(sweep.directory).unlink(missing_ok=True)
         own = config.hydra.sweeper.get("_target_") != SWEEPER
         words = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
         words += list(config.hydra.overrides.task)
@@ -270,25 +193,14 @@ def _refusals(batch: list[list[str]], errors: dict[int, str]) -> list[str]:
 # Jobs that a sweeper makes up on the way
 
 
-def _registry(directory: Path) -> Path:
-    return directory / ".jobs"
-
-
 def record(settings: Any, run_dir: Path) -> None:
     """Write down, in a job, which one it is, for a sweep whose jobs are not known before."""
     if settings.sweeper.get("_target_") == SWEEPER:
         return
     values = {"number": int(settings.job.num), "overrides": list(settings.overrides.task), "directory": str(run_dir)}
-    path = _registry(Path(settings.runtime.cwd, str(settings.sweep.dir)))
+    path = registry(Path(settings.runtime.cwd, str(settings.sweep.dir)))
     with contextlib.suppress(OSError), path.open("a") as file:
         file.write(json.dumps(values) + "\n")  # one write, so that lines of other jobs are not mixed in
-
-
-def _recorded(directory: Path) -> Iterator[SweepJob]:
-    with contextlib.suppress(OSError, ValueError):
-        for line in _registry(directory).read_text().splitlines():
-            values = json.loads(line)
-            yield SweepJob(values["number"], tuple(values["overrides"]), Path(values["directory"]))
 
 
 # Signals, where jobs run in processes of joblib

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlexp.command.sweep import Sweep, SweepJob, key_of, short_names, swept_keys
+from rlexp.command.sweep_jobs import Sweep, SweepJob, key_of, short_names, swept_keys
 from rlexp.files.summary import Summary
 from rlexp.show.lines import decimals, hydra_quoted, number, program, shown
 

@@ -1,0 +1,1 @@
+"""The typed schema of an experiment, its rules, and composition by Hydra."""

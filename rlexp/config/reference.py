@@ -9,33 +9,8 @@ from typing import Any
 
 from rlexp.algos import ALGORITHMS
 from rlexp.config.schema import Config
+from rlexp.data.scalars import AXES, OUTCOME, PROGRESS, TEST, Scalar
 from rlexp.settings import as_yaml, fields_of, range_of
-
-SCALARS = {
-    "env_steps": "Environment steps so far, over all environments and ranks: the x axis in TensorBoard.",
-    "seconds": "Wall time of training so far, earlier parts of a resumed run included; in `metrics.csv` alone.",
-    "Rewards/rew_avg": "Mean return (undiscounted, raw rewards) of the episodes that ended in this rollout.",
-    "Rewards/last_100": "Mean return of the last 100 episodes: what the progress bar shows.",
-    "Game/ep_len_avg": "Mean length of the episodes that ended in this rollout, in steps.",
-    "Time/step_per_second": "Environment steps of this update by its wall time, logging included, evaluations not.",
-    "Time/seconds": "The same as `seconds`, for TensorBoard.",
-    "Time/collect_seconds": "Seconds of the rollout.",
-    "Time/update_seconds": "Seconds of the update.",
-    "Loss/policy_loss": "Policy loss.",
-    "Loss/value_loss": "Value loss, before `algo.vf_coef`.",
-    "Loss/entropy_loss": "Minus the mean entropy of the policy, before `algo.ent_coef`.",
-    "Loss/approx_kl": "Approximate KL divergence from the policy that acted.",
-    "Loss/clip_fraction": "Share of transitions whose probability ratio lies outside the clip range; 0 for A2C.",
-    "Info/explained_variance": "1 - variance of the value errors / variance of the returns.",
-    "Info/value_mean": "Mean of the values in the rollout.",
-    "Info/grad_norm": "Norm of all gradients before they are clipped, averaged over ranks first.",
-    "Info/skipped_steps": "Optimizer steps left out because their gradient was not finite.",
-    "Info/learning_rate": "Learning rate of this update.",
-    "Test/cumulative_reward": "Mean return of the evaluation episodes; in TensorBoard alone, see `evaluations.csv`.",
-    "hparam/final_return": "When the run ends: the return of its last evaluation, else of the last 100 episodes.",
-    "hparam/best_return": "When the run ends: the highest mean return, that of `best.ckpt` or the final one.",
-    "hparam/steps_per_second": "When the run ends: environment steps by wall time of training.",
-}
 
 
 def code(value: Any) -> str:
@@ -74,9 +49,21 @@ def algorithms() -> str:
     return "\n".join([f"| key | {heads} | allowed | meaning |", "|---" * (3 + len(settings)) + "|", *rows])
 
 
+def all_scalars() -> list[Scalar]:
+    """Return every scalar, those of algorithms in the order in which they first occur."""
+    own = dict.fromkeys(scalar for kind in ALGORITHMS.values() for scalar in kind.all_scalars())
+    return [*AXES, *PROGRESS, *own, TEST, *OUTCOME]
+
+
+def _of(scalar: Scalar) -> str:
+    """Return which algorithms report a scalar, where not all do."""
+    owners = [name for name, kind in ALGORITHMS.items() if scalar in kind.all_scalars()]
+    return "" if len(owners) in (0, len(ALGORITHMS)) else f" With {', '.join(f'`algo={name}`' for name in owners)}."
+
+
 def page() -> str:
     """Return the whole page."""
-    scalars = "\n".join(f"| `{name}` | {meaning} |" for name, meaning in SCALARS.items())
+    scalars = "\n".join(f"| `{scalar.tag}` | {scalar.meaning}{_of(scalar)} |" for scalar in all_scalars())
     return f"""# Every key and every scalar
 
 Written by `make reference`. Groups and presets (`env=`, `algo=`, `experiment=`) set some of these keys; `--cfg job`
@@ -93,8 +80,9 @@ not compiled.
 
 ## Scalars
 
-In `metrics.csv` one row an update, in TensorBoard the same names. Losses are means over the minibatches of an update
-and over ranks. An empty cell has no value: no episode ended in this rollout, or every step was skipped.
+In `metrics.csv` one row every `log.every` environment steps (the first update that passes a multiple of it), in
+TensorBoard the same names. Losses are means over the minibatches of an update and over ranks, and over the updates
+since the row before. An empty cell has no value: no episode ended since then, or every step was skipped.
 
 | scalar | meaning |
 |---|---|

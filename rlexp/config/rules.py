@@ -9,11 +9,22 @@ from rlexp.errors import ConfigError
 from rlexp.settings import check
 
 if TYPE_CHECKING:
-    from rlexp.config.schema import Config, EnvConfig
+    from rlexp.config.environment import EnvConfig
+    from rlexp.config.schema import Config
 
 
 def validate(config: Config) -> None:
     """Check ranges and the rules that cross fields.
+
+    Raises:
+        ConfigError: names the first key that is wrong.
+    """
+    check_ranks(config)
+    check_rules(config)
+
+
+def check_ranks(config: Config) -> None:
+    """Check ranges, and that each rank has something to do: then the sizes of rollouts are known.
 
     Raises:
         ConfigError: names the first key that is wrong.
@@ -23,28 +34,11 @@ def validate(config: Config) -> None:
     _check_env(config.env, config.algo.num_steps)
     if config.env.backend == "torch":
         _check_torch_backend(config.env)
-        if config.log.infos:
-            raise ConfigError("log.infos: environments of env.backend=torch have no infos; give env.backend=gymnasium")
-    if len(set(config.log.infos)) < len(config.log.infos):
-        raise ConfigError(f"log.infos={config.log.infos} names a value twice")
     if config.updates < 1:
         raise ConfigError(
             f"total_timesteps={config.total_timesteps} is less than one update of {config.steps_per_update} steps "
             f"(env.num_envs={config.env.num_envs} * algo.num_steps={config.algo.num_steps} * {config.players} "
             f"collecting ranks); raise total_timesteps or lower algo.num_steps"
-        )
-    batch = config.algo.per_rank_batch_size
-    if batch is not None and batch > config.rows_per_trainer:
-        raise ConfigError(
-            f"algo.per_rank_batch_size={batch} is larger than the {config.rows_per_trainer} transitions that a rank "
-            f"gets of a rollout (env.num_envs={config.env.num_envs}, algo.num_steps={config.algo.num_steps}); "
-            f"allowed: 1 to {config.rows_per_trainer}, or null for all of them"
-        )
-    most = config.most_rows_per_trainer
-    if batch is not None and -(-most // batch) > config.rows_per_trainer:
-        raise ConfigError(
-            f"algo.per_rank_batch_size={batch} makes {-(-most // batch)} minibatches of the {most} transitions of one "
-            f"rank, but another has only {config.rows_per_trainer}; give a larger algo.per_rank_batch_size"
         )
     rows = config.algo.num_steps // 2 * config.env.num_envs * config.players  # if every other step only resets
     if config.topology.share_data and config.env.resets_on_next_step and rows < config.trainers:
@@ -52,16 +46,31 @@ def validate(config: Config) -> None:
             f"algo.num_steps={config.algo.num_steps} may leave less than a transition for each of {config.trainers} "
             f"trainers, since some steps only reset; give algo.num_steps={2 * config.trainers} or more"
         )
+
+
+def check_rules(config: Config) -> None:
+    """Check the other rules that cross fields, the algorithm's own included.
+
+    Raises:
+        ConfigError: names the first key that is wrong.
+    """
+    config.algo.check(config.sizes)
+    _check_log(config)
+    _check_evaluation(config)
+    _check_choices(config)
     last_seed = config.seed + config.players * config.env.num_envs
     if last_seed >= EVAL_SEED_START and config.env.seeding == "offset":
         raise ConfigError(f"seed={config.seed} is out of range; allowed: below {EVAL_SEED_START} for every environment")
-    threads = config.fabric.threads_per_rank
-    if isinstance(threads, str) and threads != "auto":
-        raise ConfigError(f"fabric.threads_per_rank={threads} is not a choice; allowed: auto, or a number from 1")
-    for key in ("clip_observations", "clip_rewards"):
-        limit = getattr(config.env, key)
-        if isinstance(limit, str) and limit != "auto":
-            raise ConfigError(f"env.{key}={limit} is not a choice; allowed: auto, null (off), or a number above 0")
+
+
+def _check_log(config: Config) -> None:
+    if config.env.backend == "torch" and config.log.infos:
+        raise ConfigError("log.infos: environments of env.backend=torch have no infos; give env.backend=gymnasium")
+    if len(set(config.log.infos)) < len(config.log.infos):
+        raise ConfigError(f"log.infos={config.log.infos} names a value twice")
+
+
+def _check_evaluation(config: Config) -> None:
     if config.eval.every > 0 and config.eval.episodes == 0:
         raise ConfigError(f"eval.every={config.eval.every} needs episodes, but eval.episodes=0; give eval.episodes=10")
     if config.eval.stop_at is not None and config.eval.every == 0:
@@ -69,8 +78,17 @@ def validate(config: Config) -> None:
             f"eval.stop_at={config.eval.stop_at:g} needs evaluations during training, but eval.every=0; give "
             "eval.every=10000"
         )
-    if not config.algo.hidden_sizes:
-        raise ConfigError("algo.hidden_sizes=[] is empty; give at least one width, such as algo.hidden_sizes=[64,64]")
+
+
+def _check_choices(config: Config) -> None:
+    """Check the settings that are a number or a word."""
+    threads = config.fabric.threads_per_rank
+    if isinstance(threads, str) and threads != "auto":
+        raise ConfigError(f"fabric.threads_per_rank={threads} is not a choice; allowed: auto, or a number from 1")
+    for key in ("clip_observations", "clip_rewards"):
+        limit = getattr(config.env, key)
+        if isinstance(limit, str) and limit != "auto":
+            raise ConfigError(f"env.{key}={limit} is not a choice; allowed: auto, null (off), or a number above 0")
 
 
 def _check_env(env: EnvConfig, num_steps: int) -> None:

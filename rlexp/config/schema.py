@@ -7,11 +7,12 @@ dataclasses; nothing below the entry points sees a DictConfig, and config is not
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from omegaconf import MISSING
 
 from rlexp.algos import OnPolicy
+from rlexp.algos.base import Inputs, Sizes
+from rlexp.config.environment import EnvConfig
 from rlexp.settings import setting
 
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "bf16-true")
@@ -19,92 +20,12 @@ COMPILE_FROM = 20_000
 """Optimizer steps from which `compile=auto` compiles. Compiling took 13 to 27 s (once done on a machine 4 s),
 and then saved 1.8 ms a step of a 64-64 network: it pays from some 2,000 steps on, and the first time from 15,000."""
 
-CLIP_NORMALIZED = 10.0
+LEAST_STEPS_PER_ROW = 1_000
 EVAL_SEED_START = 2**31
 """Training seeds lie below, evaluation seeds at and above this number."""
 STREAMS = ("selection", "final", "fresh")
 """Where the seeds of an evaluation come from: evaluations during training choose `best` and end training, so the one
 after it plays other episodes, and the command plays others again."""
-
-
-@dataclass
-class EnvConfig:
-    """The environment and what is done to its observations, actions and rewards."""
-
-    id: str = setting(MISSING, "Gymnasium id, such as CartPole-v1 or module:Id-v0.")
-    num_envs: int = setting(4, "Environments of each rank that collects, N.", ge=1)
-    vectorization: str = setting(
-        "sync",
-        "sync: in one process; async: a process each; vector: gymnasium's native vector environment.",
-        choices=("sync", "async", "vector"),
-    )
-    backend: str = setting(
-        "gymnasium", "What steps environments; torch: as tensors.", choices=("gymnasium", "envpool", "torch")
-    )
-    threads: int | None = setting(None, "Threads of envpool in each rank; null: its share of the cores.", ge=1)
-    kwargs: dict[str, Any] = setting({}, "Keyword arguments of the environment.")
-    max_episode_steps: int | None = setting(
-        None,
-        "Time limit of an episode, in the environment's own steps: env.action_repeat of them are one of the agent's; "
-        "null: the environment's own limit.",
-        ge=1,
-    )
-    normalize_observations: bool = setting(False, "Scale observations by their running mean and standard deviation.")
-    normalize_rewards: bool = setting(False, "Scale rewards by the running standard deviation of discounted returns.")
-    clip_observations: int | float | str | None = setting(
-        "auto",
-        "Clip observations to +- this, after normalising; auto: 10 if they are normalised, else off; null: off.",
-        gt=0,
-    )
-    clip_rewards: int | float | str | None = setting(
-        "auto",
-        "Clip rewards to +- this, after normalising; auto: 10 if they are normalised, else off; null: off.",
-        gt=0,
-    )
-    images: str = setting(
-        "auto",
-        "How arrays of two or more axes are read: pixels, or symbols without an order; auto: by bounds and size.",
-        choices=("auto", "pixels", "symbols"),
-    )
-    channels: str = setting(
-        "auto", "Axis of an image's channels; auto: the shortest.", choices=("auto", "first", "last")
-    )
-    frame_stack: int = setting(1, "Observations stacked along a new first axis.", ge=1, le=1_000)
-    action_repeat: int = setting(1, "Times each action is repeated, rewards summed.", ge=1, le=1_000)
-    action_bounds: str = setting(
-        "clip", "How Box actions keep their bounds: clip, or tanh squashing.", choices=("clip", "tanh")
-    )
-    seeding: str = setting(
-        "offset",
-        "Seeds of environments; offset: seed + rank * num_envs + i, so runs with neighbouring seeds share most of "
-        "them; spawn: unrelated ones.",
-        choices=("offset", "spawn"),
-    )
-    check: bool = setting(
-        True, "Before the start, reset and step the environment and refuse one that breaks its own spaces."
-    )
-
-    @property
-    def observation_limit(self) -> float | None:
-        """What (normalised) observations are clipped to; None: not clipped."""
-        return _limit(self.clip_observations, self.normalize_observations)
-
-    @property
-    def reward_limit(self) -> float | None:
-        """What (normalised) rewards are clipped to; None: not clipped."""
-        return _limit(self.clip_rewards, self.normalize_rewards)
-
-    @property
-    def resets_on_next_step(self) -> bool:
-        """Whether an environment resets in a step of its own, which is no transition."""
-        return self.vectorization == "vector" or self.backend == "envpool"
-
-
-def _limit(setting: int | float | str | None, normalized: bool) -> float | None:
-    """Return the limit of a clip setting; `auto` is Stable-Baselines3's and CleanRL's 10 for normalised numbers."""
-    if isinstance(setting, str):
-        return CLIP_NORMALIZED if normalized else None
-    return None if setting is None else float(setting)
 
 
 @dataclass
@@ -139,7 +60,7 @@ class CheckpointConfig:
     every: int = setting(
         100_000, "Environment steps between checkpoints; 0: only at the end, and after evaluations.", ge=0
     )
-    keep: int = setting(2, "Earlier checkpoints that stay beside last.ckpt.", ge=0)
+    keep: int = setting(2, "Earlier checkpoints that stay beside last.safetensors.", ge=0)
 
 
 @dataclass
@@ -158,8 +79,11 @@ class EvalConfig:
 
 @dataclass
 class LogConfig:
-    """What is logged beside the scalars of training."""
+    """How often scalars are logged, and what is logged beside those of training."""
 
+    every: int | None = setting(
+        None, "Environment steps between rows of scalars; null: those of an update, at least 1,000.", ge=1
+    )
     infos: list[str] = setting(
         [],
         "Values of the environment's info, such as [is_success]: mean over episodes of the last step's, as Game/NAME.",
@@ -233,6 +157,32 @@ class Config:
         return self.total_timesteps // self.steps_per_update
 
     @property
+    def steps_per_row(self) -> int:
+        """Environment steps between two rows of scalars."""
+        return self.log.every or max(LEAST_STEPS_PER_ROW, self.steps_per_update)
+
+    @property
+    def inputs(self) -> Inputs:
+        """What the agent's networks are given."""
+        return Inputs(
+            normalize=self.env.normalize_observations,
+            clip=self.env.observation_limit,
+            squash=self.env.action_bounds == "tanh",
+            bfloat16=self.fabric.precision == "bf16-true",
+        )
+
+    @property
+    def sizes(self) -> Sizes:
+        """What the rest of the experiment makes of the algorithm's sizes."""
+        return Sizes(
+            steps_per_update=self.steps_per_update,
+            least_rows=self.rows_per_trainer,
+            most_rows=self.most_rows_per_trainer,
+            num_envs=self.env.num_envs,
+            ranks=self.trainers,
+        )
+
+    @property
     def optimizer_steps(self) -> int:
         """Number of optimizer steps of the run; fewer where it stops early."""
         minibatches = -(-self.most_rows_per_trainer // (self.algo.per_rank_batch_size or self.most_rows_per_trainer))
@@ -262,8 +212,3 @@ class Config:
         if self.topology.name == "coupled":
             return self.rows_per_trainer
         return self.algo.num_steps * -(-self.env.num_envs // self.trainers)
-
-
-def passes(every: int, steps_per_update: int, updates: int) -> bool:
-    """Return whether the last of so many updates passed a multiple of `every` environment steps; 0: never."""
-    return every > 0 and updates * steps_per_update // every > (updates - 1) * steps_per_update // every

@@ -35,7 +35,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Prediction:
     """What the current weights say of B transitions: log-probabilities, entropies (nats) and values, each [B]."""
 
     log_prob: Tensor

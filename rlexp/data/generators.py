@@ -6,38 +6,12 @@ import contextlib
 import random
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    import torch
-
-
-def random_state(device: torch.device) -> dict[str, Any]:
-    """Return the state of the generators, in plain types and tensors."""
-    import torch
-
-    _, keys, position, has_gauss, gauss = np.random.get_state()
-    return {
-        "python": random.getstate(),
-        "numpy": [torch.from_numpy(np.array(keys, np.int64)), int(position), int(has_gauss), float(gauss)],
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
-    }
-
-
-def load_random_state(state: dict[str, Any], device: torch.device) -> None:
-    """Put the generators into a state that `random_state` returned."""
-    import torch
-
-    version, internal, gauss_next = state["python"]
-    random.setstate((version, tuple(internal), gauss_next))
-    keys, position, has_gauss, gauss = state["numpy"]
-    np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), position, has_gauss, gauss))
-    torch.set_rng_state(state["torch"])
-    if state["cuda"] is not None and device.type == "cuda":
-        torch.cuda.set_rng_state(state["cuda"], device)
+    pass
 
 
 @contextlib.contextmanager

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
+import torch
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -54,3 +52,34 @@ class Episode:
     episode_return: float
     length: int
     infos: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What a player returns.
+
+    Attributes:
+        rollout: T steps of N environments.
+        episodes: that ended in it, in order.
+        seconds: wall time that it took.
+    """
+
+    rollout: Rollout
+    episodes: list[Episode]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Update:
+    """What an update returns.
+
+    Attributes:
+        scalars: means over its batches and ranks, by the names of `Algorithm.all_scalars`. Steps that were skipped
+            count in `skipped_steps` alone; the means are NaN where all were.
+        seconds: wall time of learning on this rank, transport included.
+        learned: optimizer steps that were taken.
+    """
+
+    scalars: dict[str, float]
+    seconds: float
+    learned: int

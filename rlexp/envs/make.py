@@ -10,14 +10,15 @@ import gymnasium
 import numpy as np
 from gymnasium.wrappers import FrameStackObservation
 
-from rlexp.config.schema import EnvConfig
+from rlexp.config.environment import EnvConfig
+from rlexp.envs.encoder import VideoSettings
+from rlexp.envs.globals import OwnGlobals
 from rlexp.envs.guard import Guard
 from rlexp.envs.headless import prepare_drawing
 from rlexp.envs.packages import import_for
-from rlexp.envs.randomness import OwnGlobals
 from rlexp.envs.restore import Replay
 from rlexp.envs.text import without_text
-from rlexp.envs.video import VideoRecorder, VideoSettings
+from rlexp.envs.video import VideoRecorder
 
 Env = gymnasium.Env[Any, Any]
 CONSTRUCTION = 1

@@ -18,7 +18,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from rlexp.config.schema import EnvConfig
+from rlexp.config.environment import EnvConfig
 from rlexp.data.spaces import SpaceSpec
 from rlexp.envs.guard import described, looked_up
 from rlexp.envs.packages import import_for

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from rlexp.config.schema import EnvConfig
+from rlexp.config.environment import EnvConfig
 from rlexp.data.spaces import ImageSpec
 from rlexp.errors import ConfigError
 

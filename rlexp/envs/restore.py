@@ -12,8 +12,9 @@ from typing import Any, SupportsFloat
 import gymnasium
 import numpy as np
 
+from rlexp.envs.globals import OwnGlobals
 from rlexp.envs.guard import core
-from rlexp.envs.randomness import OwnGenerators, OwnGlobals, plain, same
+from rlexp.envs.randomness import OwnGenerators, plain, same
 from rlexp.envs.simulators import has_simulator, load_simulator_state, renew, simulator_state
 from rlexp.envs.video import VideoRecorder
 

@@ -1,0 +1,1 @@
+"""The files of a run: summary, metrics, TensorBoard, checkpoints, log and lock."""

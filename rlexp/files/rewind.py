@@ -1,4 +1,4 @@
-"""Cuts the logs of a run back to a checkpoint, so that a run that goes on from it loses and doubles nothing."""
+"""Cuts the logs of a run back to a checkpoint, so that a run that resumes from it loses and doubles nothing."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ EVENTS = "events.out.tfevents"
 """How the names of TensorBoard's event files begin."""
 EVENTS_END = ".rlexp"
 """How the names of rlexp's own end: others in the same folder are not rlexp's to cut or remove."""
-OUTCOME = ("hparam/final_return", "hparam/best_return", "hparam/steps_per_second")
-"""Scalars that are written once, when a run ends: the metrics of TensorBoard's hparams tab."""
+END = "hparam/"
+"""How the tags begin of what is written once, when a run ends."""
 
 
 def set_aside(folder: Path) -> None:
@@ -28,17 +28,17 @@ def free_name(folder: Path) -> Path:
     return next(place for place in places if not place.exists())
 
 
-def cut_metrics(path: Path, updates: int) -> None:
-    """Cut metrics.csv off after the rows of `updates` updates.
+def cut_metrics(path: Path, rows: int) -> None:
+    """Cut metrics.csv off after so many rows.
 
     Raises:
         ConfigError: it has fewer rows.
     """
     lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
-    kept = lines[: updates + 1]
-    if len(kept) <= updates or not kept[-1].endswith(b"\n"):
-        rows = max(0, len(lines) - 1)
-        raise ConfigError(f"{path} has {rows} rows, but the checkpoint was written after {updates}; was it edited?")
+    kept = lines[: rows + 1]
+    if len(kept) <= rows or not kept[-1].endswith(b"\n"):
+        found = max(0, len(lines) - 1)
+        raise ConfigError(f"{path} has {found} rows, but the checkpoint was written after {rows}; was it edited?")
     with path.open("r+b") as file:
         file.truncate(sum(map(len, kept)))
 
@@ -100,7 +100,7 @@ def _end_of_events(content: bytes, env_steps: int, evaluated: bool) -> int:
             break
         tags = [value.tag for value in event.summary.value]
         test = event.step == env_steps and any(tag.startswith("Test/") for tag in tags)
-        if event.step > env_steps or (test and not evaluated) or OUTCOME[-1] in tags:
+        if event.step > env_steps or (test and not evaluated) or any(tag.startswith(END) for tag in tags):
             break
         evaluated = evaluated and not test
         start += length + 16

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rlexp.launch.job import Origin
+    from rlexp.data.resuming import ResumePoint
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
@@ -78,13 +78,13 @@ class Summary:
     def __init__(self, run_dir: Path) -> None:
         self.path = run_dir / "summary.json"
 
-    def start(self, about: Mapping[str, Any], world_size: int, origin: Origin | None = None) -> None:
+    def start(self, about: Mapping[str, Any], world_size: int, point: ResumePoint | None = None) -> None:
         """Write the state `running` and empty results; of a resumed run, how far it had come.
 
         Args:
             about: seed, env_id, algo and overrides (a list of words) of the experiment.
             world_size: number of ranks.
-            origin: where a resumed run continues.
+            point: where a resumed run continues.
         """
         values: dict[str, Any] = {
             "state": "running",
@@ -99,13 +99,13 @@ class Summary:
             "eval": None,
             "versions": versions(),
         }
-        if origin is not None:
-            former = self.read()
-            here = {"updates": origin.updates, "env_steps": origin.env_steps}
+        if point is not None:
+            earlier = self.read()
+            here = {"updates": point.updates, "env_steps": point.env_steps}
             # a run that was killed could not say how long it ran; its checkpoint says at least how long it learned
-            seconds = max(float(former.get("wall_seconds") or 0.0), origin.seconds)
-            values |= here | {"wall_seconds": seconds, "resumes": [*former.get("resumes", []), here]}
-            values["overrides"] = _together(former.get("overrides") or [], about["overrides"])
+            seconds = max(float(earlier.get("wall_seconds") or 0.0), point.seconds)
+            values |= here | {"wall_seconds": seconds, "resumes": [*earlier.get("resumes", []), here]}
+            values["overrides"] = _together(earlier.get("overrides") or [], about["overrides"])
         write_json(self.path, values)
 
     def change(self, **values: Any) -> None:

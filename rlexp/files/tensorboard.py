@@ -14,7 +14,8 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from rlexp.files.rewind import EVENTS_END, OUTCOME
+from rlexp.data.scalars import OUTCOME
+from rlexp.files.rewind import EVENTS_END
 from rlexp.settings import as_yaml, fields_of
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class TensorBoard:
         self._hook_before, threading.excepthook = threading.excepthook, self._quiet
         self._writer = SummaryWriter(str(folder), filename_suffix=EVENTS_END)
         self._file = self._writer._get_file_writer()
-        experiment, start, self._end = hparams(hyperparameters(config, given), dict.fromkeys(OUTCOME, 0.0))
+        experiment, start, self._end = hparams(hyperparameters(config, given), {scalar.tag: 0.0 for scalar in OUTCOME})
         if not resumed:
             given_first(experiment, named(given))
             self._file.add_summary(experiment)

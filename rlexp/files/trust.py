@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from rlexp.config.compose import from_plain
 from rlexp.config.schema import Config
 from rlexp.errors import ConfigError
-from rlexp.files.archive import Refused, leaves
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # this module is imported by a command before torch is
     from torch import Tensor
+
+    from rlexp.data.state import RankState, Saved
 
 MOST_VALUES, DEEPEST, LONGEST_TEXT = 10_000, 12, 4_096
 """Bounds of a config: keys and values, nesting, characters of a text."""
@@ -22,7 +23,7 @@ MARKED = re.compile(r"_.*_")
 """Keys that mean something to Hydra: _target_, _args_ and the like."""
 
 
-def stored_config(state: dict[str, Any], path: Path, env_id: str | None = None, key: str = "env_id") -> Config:
+def stored_config(state: Saved, path: Path, env_id: str | None = None, key: str = "env_id") -> Config:
     """Return the checked config of a checkpoint.
 
     Args:
@@ -35,35 +36,52 @@ def stored_config(state: dict[str, Any], path: Path, env_id: str | None = None, 
     Raises:
         ConfigError: the config is no plain one, does not follow the schema, or would run code.
     """
-    values, algo = state.get("config"), state.get("algo")
-    if not isinstance(values, dict) or not isinstance(algo, str) or not algo.isidentifier():
+    if not state.algo.isidentifier():
         raise ConfigError(f"checkpoint={path} holds no experiment")
     try:
-        for value in leaves(values, MOST_VALUES, DEEPEST):
-            _check_value(value)
-    except Refused as error:
+        _check_values(state.config, DEEPEST, [MOST_VALUES])
+    except _Refused as error:
         raise ConfigError(f"checkpoint={path} is refused: in its config, {error}") from None
     try:
-        config = from_plain(values, algo)
+        config = from_plain(state.config, state.algo)
     except ConfigError as error:
         raise ConfigError(f"checkpoint={path}: {error}") from None
     check_module(config.env.id, path, env_id, key)
     return config
 
 
+class _Refused(Exception):
+    """A value is none of a config; str() says why."""
+
+
+def _check_values(value: Any, depth: int, left: list[int]) -> None:
+    """Check nested containers of plain values; `left` is how many there may be yet."""
+    left[0] -= 1
+    if depth < 0 or left[0] < 0:
+        raise _Refused("containers are nested too deeply or hold too much")
+    if isinstance(value, dict):
+        for item in (*value.keys(), *value.values()):
+            _check_values(item, depth - 1, left)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _check_values(item, depth - 1, left)
+    else:
+        _check_value(value)
+
+
 def _check_value(value: Any) -> None:
     if isinstance(value, str):
         if "${" in value:
-            raise Refused("there is an interpolation, ${...}")
+            raise _Refused("there is an interpolation, ${...}")
         if MARKED.fullmatch(value):
-            raise Refused(f"there is {value[:40]}, which Hydra would act on")
+            raise _Refused(f"there is {value[:40]}, which Hydra would act on")
         if not value.isprintable() or len(value) > LONGEST_TEXT:
-            raise Refused("there is a text that cannot be printed on one line")
+            raise _Refused("there is a text that cannot be printed on one line")
     elif isinstance(value, int):
         if abs(value) >= 2**63:
-            raise Refused("there is a number of more than 64 bits")
+            raise _Refused("there is a number of more than 64 bits")
     elif not isinstance(value, float | None):
-        raise Refused(f"there is a {type(value).__name__}")
+        raise _Refused(f"there is a {type(value).__name__}")
 
 
 def check_module(stored: str, path: Path, named: str | None, key: str = "env_id") -> None:
@@ -80,42 +98,35 @@ def check_module(stored: str, path: Path, named: str | None, key: str = "env_id"
         )
 
 
-def check_sizes(config: Config, policy: Any, path: Path) -> None:
-    """Check that a config asks for no larger networks and observations than the policy's tensors can be of.
+def check_sizes(config: Config, agent: dict[str, Tensor], path: Path) -> None:
+    """Check that the config's layer sizes fit the stored tensors, before a network of these sizes is built.
 
     Raises:
-        ConfigError: it does, or the policy is no mapping from names to tensors.
+        ConfigError: they do not.
     """
-    import torch
-
-    named = isinstance(policy, dict) and all(isinstance(name, str) for name in policy)
-    if not named or not all(isinstance(value, torch.Tensor) for value in policy.values()):
-        raise ConfigError(f"checkpoint={path} holds no policy")
-    largest = max((size for value in policy.values() for size in value.shape), default=0)
+    largest = max((size for value in agent.values() for size in value.shape), default=0)
     sizes = config.algo.hidden_sizes
-    if max(sizes) > largest or len(sizes) > len(policy):
+    if max(sizes) > largest or len(sizes) > len(agent):
         shown = f"[{', '.join(map(str, sizes[:4]))}{', ...' if len(sizes) > 4 else ''}]"
         raise ConfigError(f"checkpoint={path}: its tensors do not fit its algo.hidden_sizes={shown}")
     if config.env.frame_stack > largest:
         raise ConfigError(f"checkpoint={path}: its tensors do not fit its env.frame_stack={config.env.frame_stack}")
 
 
-def check_ranks(config: Config, ranks: Any, path: Path) -> None:
-    """Check that a config asks for no more ranks and environments than a checkpoint holds the state of.
+def check_ranks(config: Config, ranks: list[RankState], path: Path) -> None:
+    """Check that a checkpoint holds the states of as many ranks and environments as its config asks for.
 
     Raises:
-        ConfigError: it does, or what is there is no state.
+        ConfigError: it does not.
     """
-    import torch
-
-    if not isinstance(ranks, list) or not all(isinstance(own, dict) for own in ranks):
-        raise ConfigError(f"checkpoint={path} does not hold what a run needs to resume: the states of its ranks")
     if len(ranks) != config.world_size:
         raise ConfigError(f"checkpoint={path} is of {len(ranks)} ranks, but its experiment needs {config.world_size}")
-    for own in ranks[: config.players]:
-        player = own.get("player")
-        returns = player.get("returns") if isinstance(player, dict) else None
-        if not isinstance(returns, torch.Tensor) or list(returns.shape) != [config.env.num_envs]:
+    for index, own in enumerate(ranks):
+        plays = index < config.players
+        learns = config.topology.name == "coupled" or index > 0
+        if (plays and own.player is None) or (learns and own.memory is None):
+            raise ConfigError(f"checkpoint={path} does not hold what a run needs to resume: the state of rank {index}")
+        if plays and own.player is not None and list(own.player.returns.shape) != [config.env.num_envs]:
             raise ConfigError(f"checkpoint={path} does not hold the states of its env.num_envs={config.env.num_envs}")
 
 

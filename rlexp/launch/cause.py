@@ -66,7 +66,7 @@ def logged(run_dir: Path) -> Iterator[None]:
         handler.close()
 
 
-def tell(run_dir: Path, error: str, trace: str = "") -> None:
+def report_failure(run_dir: Path, steps_per_update: int, error: str, trace: str = "") -> None:
     """Write a failure into the log of a run, and into its summary unless that says already how the run ended."""
     if not run_dir.is_dir():
         return
@@ -75,14 +75,14 @@ def tell(run_dir: Path, error: str, trace: str = "") -> None:
     summary = Summary(run_dir)
     with contextlib.suppress(OSError):  # of a full disk: the command still says it
         if summary.read().get("state", "running") == "running":
-            summary.change(state="failed", error=error, **progress(run_dir))
+            summary.change(state="failed", error=error, **progress(run_dir, steps_per_update))
 
 
-def progress(run_dir: Path) -> dict[str, int]:
-    """Return how far a run came, from its metrics: a rank that was killed could not say it."""
+def progress(run_dir: Path, steps_per_update: int) -> dict[str, int]:
+    """Return how far a run came, from its metrics and its summary: a rank that was killed could not say it."""
     path = run_dir / "metrics.csv"
-    if not path.is_file():
-        return {}
-    with path.open(newline="") as file:
-        steps = [row["env_steps"] for row in csv.DictReader(file) if row["env_steps"].isdigit()]
-    return {"updates": len(steps), "env_steps": int(steps[-1])} if steps else {}
+    steps = [int(Summary(run_dir).peek().get("env_steps") or 0)]
+    if path.is_file():
+        with path.open(newline="") as file:
+            steps += [int(row["env_steps"]) for row in csv.DictReader(file) if (row["env_steps"] or "").isdigit()]
+    return {"updates": max(steps) // steps_per_update, "env_steps": max(steps)}

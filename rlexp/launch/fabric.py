@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rlexp.config.schema import Config
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    import torch
     from lightning.fabric import Fabric
+    from torch import Tensor
 
 
 MARGIN_SECONDS = 10.0
-"""Ranks wait this much longer for each other than a hang of one of them may last, so that its own stacks are told."""
+"""Extra seconds to wait for a peer, so that a rank that hangs can write its stacks first."""
 BACKENDS = "cpu:gloo,cuda:nccl"
 
 
@@ -63,3 +67,43 @@ def _placed_fabric(config: Config, timeout: timedelta) -> Fabric:
     # The first node's GPUs are numbered past its player where that takes none of them.
     device = local - 1 if on_cpu and os.environ["GROUP_RANK"] == "0" else local
     return Fabric(accelerator="cuda", devices=[device], precision=precision)  # type: ignore[arg-type]  # checked
+
+
+class FabricPrecision:
+    """Lightning's precision, as learners ask for it: see `rlexp.learn.precision.Precision`.
+
+    Args:
+        fabric: of this rank.
+        name: a choice of fabric.precision.
+    """
+
+    def __init__(self, fabric: Fabric, name: str) -> None:
+        self._fabric = fabric
+        self.plain, self.scaled = name == "32-true", name == "16-mixed"
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Return a context in which networks compute in this precision."""
+        return self._fabric.autocast()
+
+    def backward(self, loss: Tensor) -> None:
+        """Compute gradients of a loss, scaled where losses are."""
+        if self.scaled:
+            self._fabric.backward(loss)
+        else:
+            loss.backward()
+
+    def prepare(self, optimizer: torch.optim.Optimizer) -> Any:
+        """Return what steps like `optimizer`, and skips steps whose scaled gradients overflow."""
+        return self._fabric.setup_optimizers(optimizer) if self.scaled else optimizer
+
+    def unscale(self, optimizer: torch.optim.Optimizer) -> None:
+        """Take the scale out of the gradients of an optimizer."""
+        self._fabric.strategy.precision.unscale_gradients(optimizer)
+
+    def state(self) -> dict[str, Any]:
+        """Return the scale and its history in plain values; empty without one."""
+        return dict(self._fabric.strategy.precision.state_dict())
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue from what `state` returned."""
+        self._fabric.strategy.precision.load_state_dict(state)

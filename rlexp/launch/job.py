@@ -9,17 +9,8 @@ from typing import Any
 
 from rlexp.config.compose import algorithm_name
 from rlexp.config.schema import Config
+from rlexp.data.resuming import ResumePoint
 from rlexp.data.spaces import SpaceSpec
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a resumed run goes on: the checkpoint, and how far it had come in which wall time."""
-
-    checkpoint: Path
-    updates: int
-    env_steps: int
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -30,7 +21,7 @@ class Job:
         config: the experiment.
         spec: its environment's spaces.
         run_dir: where it is written.
-        origin: where a resumed run continues; None for a run that begins.
+        resume: where a resumed run continues; None for a run that begins.
         overrides: the words of the command line.
         jobs: number of jobs of a sweep that run at once, this one among them.
     """
@@ -38,7 +29,7 @@ class Job:
     config: Config
     spec: SpaceSpec
     run_dir: Path
-    origin: Origin | None = None
+    resume: ResumePoint | None = None
     overrides: Sequence[str] = ()
     jobs: int = 1
 

@@ -8,31 +8,35 @@ parent ends the others and writes down the first cause.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import logging
 import multiprocessing
 import multiprocessing.connection
 import os
 import signal
-import socket
 import sys
 import time
-import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rlexp.errors import Interrupted, RunFailed, writing
 from rlexp.files.summary import Summary
-from rlexp.launch.cause import LONGEST_TRACE, LOST_PEER, hung, log_size, logged, one_line, progress, shortened, tell
+from rlexp.launch.cause import (
+    LOST_PEER,
+    hung,
+    log_size,
+    logged,
+    progress,
+    report_failure,
+)
+from rlexp.launch.child import free_port, preload, rank_main, shared_board
 from rlexp.launch.devices import check_devices
-from rlexp.launch.fabric import patience
 from rlexp.launch.job import Job
-from rlexp.launch.rank import Body, enter
-from rlexp.launch.stopping import FINISH, FINISH_SECONDS, held, noted_stop, stoppable
+from rlexp.launch.rank import Body
+from rlexp.launch.stopping import FINISH, FINISH_SECONDS, held, noted_stop
 from rlexp.launch.torchrun import run_as_rank
 
 if TYPE_CHECKING:
-    from rlexp.launch.board import Board
+    pass
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +62,7 @@ def run(job: Job, body: Body) -> dict[str, Any]:
         return run_as_rank(job, body)
     summary = Summary(job.run_dir)
     with writing(summary.path):
-        summary.start(job.about, job.config.world_size, job.origin)
+        summary.start(job.about, job.config.world_size, job.resume)
     ranks = _Ranks(job, body)  # imports what ranks need, which takes seconds
     begin = time.monotonic() - summary.read()["wall_seconds"]
     try:
@@ -70,7 +74,7 @@ def run(job: Job, body: Body) -> dict[str, Any]:
     except Interrupted as error:
         name = signal.Signals(error.signum).name
         with contextlib.suppress(OSError):
-            done = {"wall_seconds": time.monotonic() - begin, **progress(job.run_dir)}
+            done = {"wall_seconds": time.monotonic() - begin, **progress(job.run_dir, job.config.steps_per_update)}
             summary.change(state="interrupted", error=f"stopped by {name}", **done)
         raise
     with writing(summary.path):
@@ -79,42 +83,6 @@ def run(job: Job, body: Body) -> dict[str, Any]:
 
 
 # In a rank
-
-
-def _rank_main(
-    job: Job, body: Body, board: Board | None, index: int, port: int, pipe: multiprocessing.connection.Connection
-) -> None:
-    """Be rank `index`: the whole life of a child process."""
-    os.setsid()  # a process group of its own, so that the parent can end it with all that it started
-    _die_with_parent()
-    count = job.config.fabric.devices
-    os.environ.update(
-        RANK=str(index),
-        LOCAL_RANK=str(index),
-        GROUP_RANK="0",
-        WORLD_SIZE=str(count),
-        LOCAL_WORLD_SIZE=str(count),
-        MASTER_ADDR="127.0.0.1",
-        MASTER_PORT=str(port),
-        TORCHELASTIC_RUN_ID="rlexp",
-    )
-    try:
-        with logged(job.run_dir), stoppable():
-            enter(job, body, board)
-        pipe.send(None)
-    except Interrupted as error:
-        sys.stdout.flush()
-        os._exit(128 + error.signum)
-    except BaseException as error:
-        pipe.send((one_line(error, index), shortened(traceback.format_exc(), LONGEST_TRACE), time.monotonic()))
-        sys.stdout.flush()
-        os._exit(1)
-
-
-def _die_with_parent() -> None:
-    """Ask Linux to kill this process when its parent dies, however it dies."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 # In the parent
@@ -138,10 +106,13 @@ class _Ranks:
         method = "fork" if sys.platform == "linux" and on_cpu else "spawn"
         self._held = held if method == "fork" else contextlib.nullcontext  # a spawned child dies of an early signal
         context: Any = multiprocessing.get_context(method)
-        _preload()
-        port, count = _free_port(), job.config.fabric.devices
-        board = _board(context, count, job.config.fabric.timeout_seconds) if method == "fork" and count > 1 else None
+        preload()
+        port, count = free_port(), job.config.fabric.devices
+        board = (
+            shared_board(context, count, job.config.fabric.timeout_seconds) if method == "fork" and count > 1 else None
+        )
         self._run_dir, self._timeout = job.run_dir, job.config.fabric.timeout_seconds
+        self._steps_per_update = job.config.steps_per_update
         self._log_start = log_size(job.run_dir)
         self._stop_seconds = VIDEO_SECONDS if job.config.capture_video else STOP_SECONDS
         self._signal = 0
@@ -150,7 +121,7 @@ class _Ranks:
         for index in range(count):
             receiver, sender = context.Pipe(duplex=False)
             process = context.Process(
-                target=_rank_main, args=(job, body, board, index, port, sender), name=f"rank-{index}"
+                target=rank_main, args=(job, body, board, index, port, sender), name=f"rank-{index}"
             )
             self._reports.append(receiver)
             self._processes.append((process, sender))
@@ -232,7 +203,7 @@ class _Ranks:
     def _fail(self, failures: dict[int, _Failure]) -> None:
         """Log the first cause with its traceback and raise it as one line."""
         first = min(failures.values(), key=lambda failure: failure.order)
-        tell(self._run_dir, first.error, first.trace)
+        report_failure(self._run_dir, self._steps_per_update, first.error, first.trace)
         raise RunFailed(first.error)
 
     def _say_what_else(self, failures: dict[int, _Failure]) -> None:
@@ -264,21 +235,3 @@ class _Ranks:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.join()
-
-
-def _preload() -> None:
-    """Import what ranks need, once: forked ranks then start in a moment, in a sweep each job again."""
-    import lightning.fabric  # noqa: F401
-    import torch  # noqa: F401
-
-
-def _board(context: Any, ranks: int, timeout: float) -> Board:
-    from rlexp.launch.board import Board  # imports torch
-
-    return Board(context, ranks, patience(timeout))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

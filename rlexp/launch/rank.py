@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-import faulthandler
 import logging
 import os
 import random
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from rlexp.config.schema import Config
+from rlexp.data.resuming import ResumePoint
+from rlexp.data.seeds import Seeds
 from rlexp.data.spaces import SpaceSpec
 from rlexp.errors import ConfigError
-from rlexp.launch.fabric import MARGIN_SECONDS, build_fabric
-from rlexp.launch.job import Job, Origin
+from rlexp.launch.fabric import MARGIN_SECONDS, FabricPrecision, build_fabric
+from rlexp.launch.job import Job
 from rlexp.launch.threads import threads_of
+from rlexp.launch.watch import Watch
 
 if TYPE_CHECKING:
     import torch
-    from lightning.fabric import Fabric
 
     from rlexp.launch.board import Board
 
@@ -33,68 +32,38 @@ Body = Callable[["Rank"], None]
 
 @dataclass(frozen=True)
 class Rank:
-    """One process of a run, after launch."""
+    """One process of a run, after launch.
+
+    Attributes:
+        config: the experiment.
+        spec: its environment's spaces.
+        run_dir: where it is written.
+        precision: of the networks.
+        device: where this rank computes.
+        index: its number.
+        size: how many ranks there are.
+        watch: ends this process where it hangs.
+        board: memory shared with the other ranks; None where there is none.
+        resume: where a resumed run continues; None for a run that begins.
+        beat: after training, on rank 0: lets ranks that wait for its end wait on, where some do.
+    """
 
     config: Config
     spec: SpaceSpec
     run_dir: Path
-    fabric: Fabric
+    precision: FabricPrecision
+    device: torch.device
     index: int
     size: int
-    log: TextIO
+    watch: Watch
     board: Board | None = None
-    origin: Origin | None = None
+    resume: ResumePoint | None = None
     beat: Callable[[], object] = lambda: None
-    """After training, on rank 0: lets ranks that wait for its end wait on, where some do."""
 
     @property
-    def device(self) -> torch.device:
-        """Where this rank computes."""
-        return self.fabric.device
-
-    def environment_seeds(self) -> list[int]:
-        """Return the seed of each environment of this rank: seed + rank * num_envs + i, or unrelated ones (spawn)."""
-        count, seed = self.config.env.num_envs, self.config.seed
-        numbers = range(self.index * count, (self.index + 1) * count)
-        if self.config.env.seeding == "offset":
-            return [seed + number for number in numbers]
-        import numpy as np
-
-        # below 2^31, where no evaluation seed lies
-        return [int(np.random.SeedSequence([seed, number]).generate_state(1)[0] >> 1) for number in numbers]
-
-    def generator(self, purpose: str, index: int, device: torch.device) -> torch.Generator:
-        """Return a random generator of its own for each purpose and rank."""
-        import numpy as np
-        import torch
-
-        key = [self.config.seed, index, *purpose.encode()]
-        state = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
-        return torch.Generator(device).manual_seed(state)
-
-    @contextlib.contextmanager
-    def watch(self, together: bool = False) -> Iterator[Callable[[], None]]:
-        """End this process where it takes longer than fabric.timeout_seconds, with all its stacks in the log.
-
-        What ranks do `together` may take a little longer, so that who waits for a rank that hangs outlives it.
-        Yields a function that says that there is progress: the time then begins anew.
-        """
-        timeout = self.config.fabric.timeout_seconds
-        seconds = timeout + (MARGIN_SECONDS / 2 if together and self.size > 1 else 0.0)
-        renewed = time.monotonic()
-
-        def renew() -> None:
-            nonlocal renewed
-            now = time.monotonic()
-            if now - renewed > min(1.0, timeout / 10):
-                renewed = now
-                faulthandler.dump_traceback_later(seconds, file=self.log, exit=True)
-
-        faulthandler.dump_traceback_later(seconds, file=self.log, exit=True)
-        try:
-            yield renew
-        finally:
-            faulthandler.cancel_dump_traceback_later()
+    def seeds(self) -> Seeds:
+        """Where the randomness of this run starts."""
+        return Seeds(self.config.seed, self.config.env.num_envs, self.config.env.seeding == "spawn")
 
 
 def enter(job: Job, body: Body, board: Board | None = None) -> None:
@@ -130,7 +99,9 @@ def enter(job: Job, body: Body, board: Board | None = None) -> None:
         torch.manual_seed(config.seed)  # equal on all ranks: the initial weights come from it
         run_dir = _directory_of_rank_0(job.run_dir) if size > 1 else job.run_dir
         with (run_dir / "main.log" if run_dir.is_dir() else Path(os.devnull)).open("a") as log:
-            body(Rank(config, job.spec, run_dir, fabric, index, size, log, board, job.origin))
+            watch = Watch(config.fabric.timeout_seconds, log, MARGIN_SECONDS / 2 if size > 1 else 0.0)
+            precision = FabricPrecision(fabric, config.fabric.precision)
+            body(Rank(config, job.spec, run_dir, precision, fabric.device, index, size, watch, board, job.resume))
         failed = False
     finally:
         # With NCCL a rank that failed would wait here for others that know of nothing.

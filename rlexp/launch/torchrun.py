@@ -12,7 +12,7 @@ from typing import Any
 
 from rlexp.errors import Interrupted, RunFailed, writing
 from rlexp.files.summary import Summary
-from rlexp.launch.cause import LONGEST_TRACE, LOST_PEER, hung, log_size, logged, one_line, shortened, tell
+from rlexp.launch.cause import LONGEST_TRACE, LOST_PEER, hung, log_size, logged, one_line, report_failure, shortened
 from rlexp.launch.job import Job
 from rlexp.launch.rank import Body, Rank, enter
 from rlexp.launch.stopping import stoppable
@@ -32,11 +32,11 @@ def run_as_rank(job: Job, body: Body) -> dict[str, Any]:
     summary = Summary(job.run_dir)
     if index == 0:
         with writing(summary.path):
-            summary.start(job.about, job.config.world_size, job.origin)
+            summary.start(job.about, job.config.world_size, job.resume)
         begin -= summary.read()["wall_seconds"]
     launched: list[tuple[Rank, list[int], int]] = []  # this rank, the processes of all ranks, where the log starts
 
-    def told(rank: Rank) -> None:
+    def watched(rank: Rank) -> None:
         rank = replace(rank, beat=lambda: _say(rank, over=False))
         launched.append((rank, _local_processes(rank), log_size(rank.run_dir)))
         try:
@@ -46,36 +46,41 @@ def run_as_rank(job: Job, body: Body) -> dict[str, Any]:
         except Exception as error:  # said before the process group falls apart and others find that they lost a peer
             trace = shortened(traceback.format_exc(), LONGEST_TRACE)
             if not LOST_PEER.search(one_line(error, index)):
-                tell(rank.run_dir, one_line(error, index), trace)
+                report_failure(rank.run_dir, job.config.steps_per_update, one_line(error, index), trace)
             raise
 
     try:
         with stoppable(patient=True):
-            enter(job, told)
+            enter(job, watched)
     except (Interrupted, Exception) as error:
         for number in (signal.SIGINT, signal.SIGTERM):  # torchrun stops the survivors: first they say what happened
             signal.signal(number, signal.SIG_IGN)
         lost = isinstance(error, Exception) and LOST_PEER.search(one_line(error, index))
         dead = _dead_rank(launched[0][1], REAP_SECONDS if lost else 0.0) if launched else None
         if dead is None and isinstance(error, Interrupted):
-            if index == 0 and summary.read()["state"] == "running":
-                name = signal.Signals(error.signum).name
-                done = {"error": f"stopped by {name}", "wall_seconds": time.monotonic() - begin}
-                with contextlib.suppress(OSError):
-                    summary.change(state="interrupted", **done)
+            if index == 0:
+                _note_interruption(summary, error.signum, time.monotonic() - begin)
             raise
         run_dir = launched[0][0].run_dir if launched else job.run_dir
         message = one_line(error, index) if dead is None else f"rank {dead} died"
         if dead is not None and hung(run_dir, launched[0][2]):
             message = f"rank {dead} hung for fabric.timeout_seconds={job.config.fabric.timeout_seconds:g}"
         if launched or index == 0:  # else the directory is not this rank's to write to
-            tell(run_dir, message)
+            report_failure(run_dir, job.config.steps_per_update, message)
         raise RunFailed(message) from error
     if index != 0:
         return {}
     with writing(summary.path):
         summary.change(state="completed", wall_seconds=time.monotonic() - begin)
     return summary.read()
+
+
+def _note_interruption(summary: Summary, signum: int, seconds: float) -> None:
+    """Write into a summary that says how no run ended yet that a signal stopped it."""
+    with contextlib.suppress(OSError):
+        if summary.read()["state"] == "running":
+            error = f"stopped by {signal.Signals(signum).name}"
+            summary.change(state="interrupted", error=error, wall_seconds=seconds)
 
 
 def _local_processes(rank: Rank) -> list[int]:

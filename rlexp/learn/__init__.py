@@ -1,0 +1,1 @@
+"""Learning: memories, losses taken as steps, and the learner that joins them."""

@@ -1,125 +1,88 @@
-"""The train step as compiled graphs: loss, gradient, clipping and Adam.
+"""The train step of one objective as compiled graphs: loss, gradient, clipping and Adam.
 
-Without compilation nearly all of the time of a small network goes into calls, not arithmetic. Alone, a rank runs one
+Without compilation nearly all of the time of a small network goes into calls, not arithmetic. A single rank runs one
 graph a step; among others two, with the mean of the gradients between them. Both are pure functions of flat vectors.
 """
 
 from __future__ import annotations
 
-import logging
-import os
-import shutil
-import sys
-import sysconfig
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad
 
-from rlexp.data.batch import Batch
-from rlexp.learn.ranks import Collective
+from rlexp.algos.base import Descent, Knobs, Objective
+from rlexp.learn.compiler import compiled
+from rlexp.learn.optimizer import clip_scale
+from rlexp.learn.ranks import Ranks
+from rlexp.models.agent import Agent
+from rlexp.models.flat import FlatPart
 
-if TYPE_CHECKING:
-    from rlexp.algos import LossTerms, OnPolicy
-    from rlexp.models import ActorCritic
-
-log = logging.getLogger(__name__)
-
-ALIGNMENT = 16  # elements: 64 bytes of float32, a cache line
 BETAS = (0.9, 0.999)
 
 
-def missing(device: torch.device) -> str | None:
-    """Return what torch.compile would need and does not find: a C++ compiler, Python's headers, on a GPU Triton."""
-    name = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
-    if not shutil.which(name):
-        return f"a C++ compiler ({name} not found; CXX names another)"
-    header = Path(sysconfig.get_path("include")) / "Python.h"
-    if not header.is_file():
-        return f"Python's headers ({header} not found; such as the package python3-dev)"
-    if device.type == "cuda":
-        from torch.utils._triton import has_triton
+class _Evaluated(nn.Module):
+    """An objective as a module, so that `functional_call` can give its agent other weights."""
 
-        if not has_triton():
-            return "Triton, and a GPU that it knows (from compute capability 7.0 on)"
-    return None
+    def __init__(self, agent: Agent, objective: Objective) -> None:
+        super().__init__()
+        self.agent, self._objective = agent, objective
 
-
-def compiler_found(device: torch.device) -> bool:
-    """Return whether there is what torch.compile needs on a device; warn where it is not."""
-    lacking = missing(device)
-    if lacking is not None:
-        log.warning("compiling needs %s; going on without", lacking)
-    return lacking is None
-
-
-def padded_sizes(module: nn.Module) -> list[int]:
-    """Return the room of each parameter in the flat vector: its elements, rounded up to 64 bytes of float32."""
-    return [-(-parameter.numel() // ALIGNMENT) * ALIGNMENT for parameter in module.parameters()]
-
-
-def compiled(function: Callable[..., Any], device: torch.device) -> Any:
-    """Return `function` compiled: with a C++ wrapper on the CPU, with CUDA graphs on a GPU."""
-    from torch._inductor import config as inductor
-
-    inductor.compile_threads = 1  # a pool of compiler processes would outlive a forked rank
-    if device.type == "cuda":
-        inductor.triton.cudagraph_skip_dynamic_graphs = True  # else one more graph for each size of a minibatch
-        return torch.compile(function, mode="reduce-overhead")
-    return torch.compile(function, options={"cpp_wrapper": True})
+    def forward(self, batch: Any, knobs: Knobs) -> tuple[Tensor, Tensor]:
+        """Return the loss, [], and its scalars, [K]."""
+        loss, scalars = self._objective.loss(self.agent, batch, knobs)
+        return loss, torch.stack([scalars[name].detach() for name in self._objective.scalars])
 
 
 class CompiledStep:
-    """Takes optimizer steps on minibatches, compiled at the first of them.
+    """Takes optimizer steps on batches, compiled at the first of them.
 
     Args:
-        settings: of the algorithm.
-        policy: its parameters are views of `weights`.
-        loss: the terms of the loss, of an evaluation function, a minibatch and the clip range.
-        weights: every parameter, one after the other, each at a multiple of 64 bytes.
-        optimizer: over `weights`; holds the state.
-        group: the ranks whose gradients are averaged.
+        objective: its loss and its part.
+        agent: the parameters of the part are views of `part.weights`.
+        part: what is trained.
+        descent: how.
+        optimizer: over `part.weights`; holds the state.
+        ranks: those whose gradients are averaged.
     """
 
     def __init__(
         self,
-        settings: OnPolicy,
-        policy: ActorCritic,
-        loss: Callable[..., LossTerms],
-        weights: nn.Parameter,
+        objective: Objective,
+        agent: Agent,
+        part: FlatPart,
+        descent: Descent,
         optimizer: torch.optim.Optimizer,
-        group: Collective,
+        ranks: Ranks,
     ) -> None:
-        self._settings, self._policy, self._loss, self._group = settings, policy, loss, group
-        self._parameter, self._optimizer, self._weights = weights, optimizer, weights.detach()
-        device = weights.device
-        self.learning_rate = torch.tensor(settings.learning_rate, dtype=torch.float32, device=device)
-        self._adam = settings.optimizer in ("adam", "adamw")
+        self._part, self._descent, self._optimizer, self._ranks = part, descent, optimizer, ranks
+        self._evaluated = _Evaluated(agent, objective)
+        self._weights = part.weights.detach()
+        device = part.weights.device
+        self.learning_rate = torch.tensor(descent.learning_rate, dtype=torch.float32, device=device)
         # A graph that writes into its inputs is no CUDA graph.
-        self._alone = self._adam and group.size == 1 and device.type == "cpu"
-        self._gradient = compiled(self._gradient_and_terms, device)
-        self._descend = compiled(self._clip_and_adam, device) if self._adam and device.type == "cpu" else self._optimize
-        self._whole = compiled(self._step, device)
+        self._single = descent.adam and ranks.size == 1 and device.type == "cpu"
+        self._gradient = compiled(self._gradient_and_scalars, device)
+        adam_on_cpu = descent.adam and device.type == "cpu"
+        self._step = compiled(self._clip_and_adam, device) if adam_on_cpu else self._optimize
+        self._whole = compiled(self._both, device)
 
-    def take(self, batch: Batch, clip_coef: Tensor) -> Tensor:
-        """Step once; return the terms of the loss and the gradient norm before clipping, [6]."""
-        if self._alone:
-            terms: Tensor = self._whole(self._weights, *self._state(), self.learning_rate, batch, clip_coef)
+    def take(self, batch: Any, knobs: Knobs) -> Tensor:
+        """Step once; return the scalars of the loss and the gradient norm before clipping, [K + 1]."""
+        if self._single:
+            terms: Tensor = self._whole(self._weights, *self._state(), self.learning_rate, batch, knobs)
             return terms
-        gradient, terms = self._gradient(self._weights, batch, clip_coef)
-        gradients = self._group.lent(gradient)
-        norm = self._descend(self._weights, gradients, *self._state(), self.learning_rate)
-        return torch.cat([terms, norm.view(1)])
+        gradient, scalars = self._gradient(self._weights, batch, knobs)
+        gradients = self._ranks.borrow(gradient)
+        norm = self._step(self._weights, gradients, *self._state(), self.learning_rate)
+        return torch.cat([scalars, norm.view(1)])
 
     def _state(self) -> tuple[Tensor, ...]:
         """Return Adam's state where torch's optimizer keeps it: first moment, second moment and steps so far."""
-        if not self._adam:
+        if not self._descent.adam:
             return ()
-        state = self._optimizer.state[self._parameter]
+        state = self._optimizer.state[self._part.weights]
         if not state:
             # float32 whatever the precision: bfloat16 counts to 256
             state["step"] = torch.zeros((), dtype=torch.float32, device=self._weights.device)
@@ -128,22 +91,17 @@ class CompiledStep:
 
     # What is compiled
 
-    def _gradient_and_terms(self, weights: Tensor, batch: Batch, clip_coef: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the flat gradient and the terms of the loss, [5]."""
-        parameters = dict(self._policy.named_parameters())
-        shapes, sizes = [parameter.shape for parameter in parameters.values()], padded_sizes(self._policy)
+    def _gradient_and_scalars(self, weights: Tensor, batch: Any, knobs: Knobs) -> tuple[Tensor, Tensor]:
+        """Return the flat gradient and the scalars of the loss, [K]."""
 
         def loss(weights: Tensor) -> tuple[Tensor, Tensor]:
-            pieces = zip(weights.split(sizes), shapes, strict=True)
-            views = [piece[: shape.numel()].view(shape) for piece, shape in pieces]
-            named = dict(zip(parameters, views, strict=True))
+            named = {f"agent.{name}": view for name, view in self._part.views(weights).items()}
             # A shared torso is one module under two names: nothing is left to tie, and tying does not compile.
-            evaluate = partial(functional_call, self._policy, named, tie_weights=False)
-            result = self._loss(lambda *rows: evaluate(rows), batch, clip_coef)
-            return result.loss, torch.stack([term.detach() for term in result[1:]])
+            result: tuple[Tensor, Tensor] = functional_call(self._evaluated, named, (batch, knobs), tie_weights=False)
+            return result
 
-        gradient, terms = grad(loss, has_aux=True)(weights)
-        return gradient, terms
+        gradient, scalars = grad(loss, has_aux=True)(weights)
+        return gradient, scalars
 
     def _clip_and_adam(
         self, weights: Tensor, gradients: Tensor, first: Tensor, second: Tensor, steps: Tensor, learning_rate: Tensor
@@ -155,37 +113,37 @@ class CompiledStep:
         Returns:
             The norm of the gradient before clipping, [].
         """
-        settings, gradient = self._settings, gradients.mean(0)
+        descent, gradient = self._descent, gradients.mean(0)
         norm: Tensor = torch.linalg.vector_norm(gradient)
-        if settings.max_grad_norm > 0:
-            gradient = gradient * (settings.max_grad_norm / (norm + 1e-6)).clamp(max=1.0)
-        if settings.optimizer == "adamw":
-            weights.mul_(1 - learning_rate * settings.weight_decay)
-        elif settings.weight_decay > 0:
-            gradient = gradient + settings.weight_decay * weights
+        if descent.max_norm > 0:
+            gradient = gradient * clip_scale(norm, descent.max_norm)
+        if descent.optimizer == "adamw":
+            weights.mul_(1 - learning_rate * descent.weight_decay)
+        elif descent.weight_decay > 0:
+            gradient = gradient + descent.weight_decay * weights
         steps.add_(1)
         first.lerp_(gradient, 1 - BETAS[0])
         second.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
         count = steps.double()  # 1 - 0.999 has few digits in float32
         rate = learning_rate / (1 - BETAS[0] ** count)
-        deviation = second.sqrt() / (1 - BETAS[1] ** count).sqrt().float() + settings.optimizer_eps
-        weights.sub_(rate.float() * first / deviation)
+        denominator = second.sqrt() / (1 - BETAS[1] ** count).sqrt().float() + descent.eps
+        weights.sub_(rate.float() * first / denominator)
         return norm
 
-    def _step(
+    def _both(
         self,
         weights: Tensor,
         first: Tensor,
         second: Tensor,
         steps: Tensor,
         learning_rate: Tensor,
-        batch: Batch,
-        clip_coef: Tensor,
+        batch: Any,
+        knobs: Knobs,
     ) -> Tensor:
-        """Both halves; return the terms of the loss and the norm, [6]."""
-        gradient, terms = self._gradient_and_terms(weights, batch, clip_coef)
+        """Both halves; return the scalars of the loss and the norm, [K + 1]."""
+        gradient, scalars = self._gradient_and_scalars(weights, batch, knobs)
         norm = self._clip_and_adam(weights, gradient.unsqueeze(0), first, second, steps, learning_rate)
-        return torch.cat([terms, norm.view(1)])
+        return torch.cat([scalars, norm.view(1)])
 
     # What is not
 
@@ -193,8 +151,8 @@ class CompiledStep:
         """Clip the mean gradient and take a step of torch's optimizer; return the norm before clipping, []."""
         gradient = gradients.mean(0)
         norm: Tensor = torch.linalg.vector_norm(gradient)
-        if self._settings.max_grad_norm > 0:
-            gradient = gradient * (self._settings.max_grad_norm / (norm + 1e-6)).clamp(max=1.0)
-        self._parameter.grad = gradient
+        if self._descent.max_norm > 0:
+            gradient = gradient * clip_scale(norm, self._descent.max_norm)
+        self._part.weights.grad = gradient
         self._optimizer.step()
         return norm

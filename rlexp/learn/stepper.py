@@ -1,94 +1,57 @@
-"""One optimizer step, eager or compiled (see `rlexp.learn.compiled`): the one place where weights change."""
+"""Optimizer steps, eager or compiled (see `rlexp.learn.compiled`): the one place where weights change."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from rlexp.data.batch import Batch
-from rlexp.learn.compiled import CompiledStep, compiler_found, padded_sizes
-from rlexp.learn.ranks import Collective
+from rlexp.algos.base import Algorithm, Descent, Knobs, Objective
+from rlexp.learn.compiled import CompiledStep
+from rlexp.learn.compiler import compiler_found
+from rlexp.learn.optimizer import build_optimizer, clip_scale
+from rlexp.learn.precision import Precision
+from rlexp.learn.ranks import Ranks
+from rlexp.models.agent import Agent
+from rlexp.models.flat import FlatPart
 
-if TYPE_CHECKING:
-    from lightning.fabric import Fabric
-
-    from rlexp.algos import LossTerms
-    from rlexp.config.schema import Config
-    from rlexp.models import ActorCritic
-
-TERMS = ("policy_loss", "value_loss", "entropy_loss", "approx_kl", "clip_fraction", "grad_norm")
-"""What one step reports, in the order of `LossTerms` without its first, then the gradient norm."""
-ROUNDING = 1e-5
-"""Standard deviation, beside the mean, that equal float32 numbers may have by rounding alone, with a wide margin."""
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "rmsprop": torch.optim.RMSprop,
-    "sgd": torch.optim.SGD,
-}
+NOT_DUE = -torch.inf
+"""What an objective reports of a batch that it takes no step on; no norm is negative."""
 
 
-def flatten_parameters(module: nn.Module) -> nn.Parameter:
-    """Move all parameters of `module`, and their gradients, into one vector each, and return it.
-
-    The parameters become views: clipping, averaging over ranks, the optimizer and transport then handle one tensor.
-    Each parameter starts at a multiple of 64 bytes; the gaps stay 0.
-    """
-    parameters, sizes = list(module.parameters()), padded_sizes(module)
-    flat = nn.Parameter(parameters[0].new_zeros(sum(sizes)))
-    flat.grad = torch.zeros_like(flat)
-    values, gradients = flat.detach().split(sizes), flat.grad.split(sizes)
-    for parameter, value, gradient in zip(parameters, values, gradients, strict=True):
-        count = parameter.numel()
-        value[:count] = parameter.detach().reshape(-1)
-        parameter.data = value[:count].view(parameter.shape)
-        parameter.grad = gradient[:count].view(parameter.shape)
-    return flat
-
-
-def normalized(advantages: Tensor) -> Tensor:
-    """Return advantages [B] scaled to mean 0 and standard deviation 1; equal ones become 0."""
-    deviation, mean = torch.std_mean(advantages)
-    return (advantages - mean) / (deviation.maximum(ROUNDING * mean.abs()) + 1e-8)
-
-
-def build_optimizer(config: Config, weights: nn.Parameter) -> torch.optim.Optimizer:
-    """Return the optimizer that the config names, over one flat vector."""
-    algo = config.algo
-    options: dict[str, Any] = {"weight_decay": algo.weight_decay}
-    if algo.optimizer != "rmsprop":  # which has no fused form; and a fused step would unscale by itself
-        options["fused"] = config.fabric.precision != "16-mixed"
-    if algo.optimizer != "sgd":
-        options["eps"] = algo.optimizer_eps
-    return OPTIMIZERS[algo.optimizer]([weights], lr=algo.learning_rate, **options)
-
-
-class Stepper:
-    """Takes optimizer steps on minibatches.
+class PartStepper:
+    """Takes optimizer steps on one part of an agent.
 
     Args:
-        config: the experiment.
-        policy: on the device of this rank; its parameters become views of `weights`.
-        fabric: gives precision and gradient scaling.
-        group: the ranks whose gradients are averaged.
+        objective: its loss and its part.
+        agent: the parameters of the part become views of `part.weights`.
+        part: what is trained.
+        descent: how.
+        precision: of the networks.
+        ranks: those whose gradients are averaged.
+        compile_steps: whether steps are compiled, where there is a compiler.
     """
 
-    def __init__(self, config: Config, policy: ActorCritic, fabric: Fabric, group: Collective) -> None:
-        self._algo, self._policy, self._fabric, self._group = config.algo, policy, fabric, group
-        self.weights = flatten_parameters(policy)
-        self.optimizer = build_optimizer(config, self.weights)
-        self._scaled = config.fabric.precision == "16-mixed"
-        self._undoes = config.algo.skip_nonfinite_gradients
-        self.skips = self._undoes or self._scaled  # the scaler of gradients skips its overflows by itself
-        self._stepped: Any = fabric.setup_optimizers(self.optimizer) if self._scaled else self.optimizer
-        self._autocast = nullcontext if config.fabric.precision == "32-true" else fabric.autocast  # not free
+    def __init__(
+        self,
+        objective: Objective,
+        agent: Agent,
+        part: FlatPart,
+        descent: Descent,
+        precision: Precision,
+        ranks: Ranks,
+        compile_steps: bool,
+    ) -> None:
+        self._objective, self._agent, self.part = objective, agent, part
+        self._descent, self._precision, self._ranks = descent, precision, ranks
+        self.optimizer = build_optimizer(descent, part.weights, fused=not precision.scaled)
+        self._prepared = precision.prepare(self.optimizer)
+        self._autocast = nullcontext if precision.plain else precision.autocast  # which is not free
         self._compiled = None
-        if config.compiled and compiler_found(self.weights.device):
-            self._compiled = CompiledStep(config.algo, policy, self._loss, self.weights, self.optimizer, group)
+        if compile_steps and compiler_found(part.weights.device):
+            self._compiled = CompiledStep(objective, agent, part, descent, self.optimizer, ranks)
 
     def learning_rate(self, value: float) -> None:
         """Set the learning rate of the steps that follow."""
@@ -96,71 +59,134 @@ class Stepper:
         if self._compiled is not None:
             self._compiled.learning_rate.fill_(value)
 
-    def take(self, batch: Batch, clip_coef: Tensor) -> Tensor:
-        """Step once; return the terms of the loss and the gradient norm before clipping, [6] in the order of TERMS.
+    def take(self, batch: Any, knobs: Knobs) -> Tensor:
+        """Step once; return the scalars of the loss and the gradient norm before clipping, [K + 1].
 
-        With algo.skip_nonfinite_gradients nothing is changed where that norm is not finite; it is equal on all ranks.
+        Where `descent.skips`, nothing is changed if that norm is not finite; it is equal on all ranks.
 
         Args:
-            batch: the minibatch, advantages not yet normalised.
-            clip_coef: the clip range now, [].
+            batch: what the loss takes.
+            knobs: as tensors of shape [].
         """
-        if not self._undoes:
-            return self._take(batch, clip_coef)
-        state = self.optimizer.state[self.weights]
-        before, weights = {name: value.clone() for name, value in state.items()}, self.weights.detach().clone()
-        told = self._take(batch, clip_coef)
-        self._undo_unless(told[-1].isfinite(), before, weights)
-        return told
+        if not self._descent.skips:
+            return self._take(batch, knobs)
+        state = self.optimizer.state[self.part.weights]
+        before = {name: value.clone() for name, value in state.items()}
+        weights = self.part.weights.detach().clone()
+        terms = self._take(batch, knobs)
+        self._undo_unless(terms[-1].isfinite(), before, weights)
+        return terms
 
     @torch.no_grad()
     def _undo_unless(self, wanted: Tensor, before: dict[str, Tensor], weights: Tensor) -> None:
         """Put weights and optimizer state back unless `wanted`, [] bool, without a word between device and CPU."""
-        self.weights.copy_(torch.where(wanted, self.weights, weights))
-        for name, value in self.optimizer.state[self.weights].items():
-            if value.device == self.weights.device:  # rmsprop counts steps elsewhere, and never asks for the count
+        own = self.part.weights
+        own.copy_(torch.where(wanted, own, weights))
+        for name, value in self.optimizer.state[own].items():
+            if value.device == own.device:  # rmsprop counts steps elsewhere, and never asks for the count
                 # what the step itself has made began with zeros
                 value.copy_(torch.where(wanted, value, before[name] if name in before else torch.zeros_like(value)))
 
-    def _take(self, batch: Batch, clip_coef: Tensor) -> Tensor:
+    def _take(self, batch: Any, knobs: Knobs) -> Tensor:
         """Step once, whatever the gradient; see `take`."""
         if self._compiled is not None:
             with self._autocast():
-                return self._compiled.take(batch, clip_coef)
-        self._gradient.zero_()
+                return self._compiled.take(batch, knobs)
+        self.part.gradient.zero_()
         with self._autocast():
-            result = self._loss(self._policy, batch, clip_coef)
-        self._backward(result.loss)
-        terms = torch.stack([term.detach() for term in result[1:]])
+            loss, scalars = self._objective.loss(self._agent, batch, knobs)
+        self._precision.backward(loss)
+        terms = torch.stack([scalars[name].detach() for name in self._objective.scalars])
         return torch.cat([terms, self._descend().view(1)])
-
-    @property
-    def _gradient(self) -> Tensor:
-        gradient = self.weights.grad
-        assert gradient is not None
-        return gradient
-
-    def _loss(self, evaluate: Callable[..., Any], batch: Batch, clip_coef: Tensor) -> LossTerms:
-        """Return the terms of the loss of the policy that `evaluate` computes."""
-        if self._algo.normalize_advantages and batch.advantages.shape[0] > 1:
-            advantages = normalized(batch.advantages)
-            batch = Batch(batch.obs, batch.actions, batch.log_prob, advantages, batch.returns, batch.values)
-        return self._algo.loss(evaluate(batch.obs, batch.actions), batch, clip_coef)
-
-    def _backward(self, loss: Tensor) -> None:
-        if self._scaled:
-            self._fabric.backward(loss)
-        else:
-            loss.backward()
 
     def _descend(self) -> Tensor:
         """Average the gradient over ranks, clip it and step; return its norm before clipping, []."""
-        if self._group.size > 1:
-            self._group.mean_(self._gradient)
-        if self._scaled:  # after the mean, so that all ranks find the same overflow and skip the same step
-            self._fabric.strategy.precision.unscale_gradients(self.optimizer)
-        norm: Tensor = torch.linalg.vector_norm(self._gradient)
-        if self._algo.max_grad_norm > 0:
-            self._gradient.mul_((self._algo.max_grad_norm / (norm + 1e-6)).clamp(max=1.0))
-        self._stepped.step()
+        gradient = self.part.gradient
+        if self._ranks.size > 1:
+            self._ranks.mean_(gradient)
+        if self._precision.scaled:  # after the mean, so that all ranks find the same overflow and skip the same step
+            self._precision.unscale(self.optimizer)
+        norm: Tensor = torch.linalg.vector_norm(gradient)
+        if self._descent.max_norm > 0:
+            gradient.mul_(clip_scale(norm, self._descent.max_norm))
+        self._prepared.step()
         return norm
+
+
+class Stepper:
+    """Takes every batch through all objectives of an algorithm.
+
+    Args:
+        algorithm: its objectives; `after_step` follows each batch.
+        agent: its parts become flat.
+        descent: how weights follow gradients.
+        precision: of the networks.
+        ranks: those whose gradients are averaged.
+        compile_steps: whether steps are compiled, where there is a compiler.
+    """
+
+    def __init__(
+        self,
+        algorithm: Algorithm,
+        agent: Agent,
+        descent: Descent,
+        precision: Precision,
+        ranks: Ranks,
+        compile_steps: bool,
+    ) -> None:
+        self._algorithm, self._agent = algorithm, agent
+        parts = {name: FlatPart(module, agent) for name, module in agent.parts().items()}
+        self._objectives = algorithm.objectives()
+        self.steppers = {
+            objective.part: PartStepper(
+                objective, agent, parts[objective.part], descent, precision, ranks, compile_steps
+            )
+            for objective in self._objectives
+        }
+        self.names = tuple(name for objective in self._objectives for name in (*objective.scalars, objective.norm))
+        """What `take` returns, in this order."""
+        self.skips = descent.skips or precision.scaled  # the scaler of gradients skips its overflows by itself
+        self.steps = 0
+        """Batches so far."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(iter(self.steppers.values())).part.weights.device
+
+    def learning_rate(self, value: float) -> None:
+        """Set the learning rate of the steps that follow."""
+        for stepper in self.steppers.values():
+            stepper.learning_rate(value)
+
+    def take(self, batch: Any, knobs: Knobs) -> Tensor:
+        """Take one batch through all objectives that are due; return their terms, [K] in the order of `names`.
+
+        An objective that is not due reports NOT_DUE.
+        """
+        terms = [
+            self.steppers[objective.part].take(batch, knobs)
+            if self.steps % objective.every == 0
+            else torch.full((len(objective.scalars) + 1,), NOT_DUE, device=self.device)
+            for objective in self._objectives
+        ]
+        self.steps += 1
+        self._algorithm.after_step(self._agent, self.steps)
+        return terms[0] if len(terms) == 1 else torch.cat(terms)
+
+    def means(self, steps: Tensor) -> Tensor:
+        """Return the mean of each term, [K], over the steps, [S, K], that were due and not skipped; NaN without any."""
+        means = [rows[good].mean(0) for rows, good in self._by_objective(steps)]
+        return means[0] if len(means) == 1 else torch.cat(means)
+
+    def skipped(self, steps: Tensor) -> int:
+        """Return how many of the steps, [S, K], were skipped because their gradient was not finite."""
+        due = [rows[:, -1] != NOT_DUE for rows, _ in self._by_objective(steps)]
+        good = [good for _, good in self._by_objective(steps)]
+        return sum(int(one.sum()) for one in due) - sum(int(one.sum()) for one in good)
+
+    def _by_objective(self, steps: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Return for each objective its columns of the steps, [S, k], and which of the steps count, [S] bool."""
+        widths = [len(objective.scalars) + 1 for objective in self._objectives]
+        parts = steps.split(widths, 1)
+        return [(rows, rows[:, -1].isfinite() if self.skips else rows[:, -1] != NOT_DUE) for rows in parts]

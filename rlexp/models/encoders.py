@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -153,7 +153,12 @@ class Torso(nn.Module):
     """Images through convolutions, then everything through fully connected layers."""
 
     def __init__(
-        self, spec: ObservationSpec, vector_features: int, hidden_sizes: list[int], activation: str, ortho_init: bool
+        self,
+        spec: ObservationSpec,
+        vector_features: int,
+        hidden_sizes: Sequence[int],
+        activation: str,
+        ortho_init: bool,
     ) -> None:
         super().__init__()
         self.convolutions = nn.ModuleList(convolutions(image) for image in spec.images)

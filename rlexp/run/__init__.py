@@ -1,0 +1,1 @@
+"""One run: what is recorded, what is due when, evaluation and resume."""

@@ -9,10 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+import torch
+
 from rlexp.config.schema import EVAL_SEED_START, STREAMS, Config
+from rlexp.data.generators import kept_generators
+from rlexp.envs import VideoSettings, make_environments, ordinary
+from rlexp.envs.actions import environment_actions
 from rlexp.envs.vector import VectorEnvironment
+from rlexp.envs.video import recorded
 from rlexp.errors import Fault
-from rlexp.models.actor_critic import ActorCritic
+from rlexp.models.acting import FastActor
+from rlexp.models.actor import Actor
 
 Progress = Callable[[int, int], None]
 """Takes the episodes that have ended and the steps that were played."""
@@ -85,7 +93,7 @@ def evaluation_seeds(seed: int, episodes: int, stream: str = STREAMS[0]) -> list
 
 def evaluate(
     config: Config,
-    policy: ActorCritic,
+    actor: Actor,
     episodes: int,
     *,
     seed: int,
@@ -99,7 +107,7 @@ def evaluate(
 
     Args:
         config: the experiment whose environment is played.
-        policy: any device; it is not changed.
+        actor: any device; it is not changed.
         episodes: how many, at least 1.
         seed: of the experiment; the episodes' own seeds follow from it.
         stream: one of STREAMS; those of two streams have no seed in common.
@@ -111,13 +119,7 @@ def evaluate(
     Raises:
         Fault: an observation or a return is not finite.
     """
-    import torch
-
-    from rlexp.data.generators import kept_generators
-    from rlexp.envs import VideoSettings, make_environments, ordinary
-    from rlexp.envs.video import recorded
-
-    generator = torch.Generator(next(policy.parameters()).device).manual_seed(EVAL_SEED_START + seed)
+    generator = torch.Generator(actor.head.weight.device).manual_seed(EVAL_SEED_START + seed)
     results: list[_Played] = []
     seeds = evaluation_seeds(seed, episodes, stream)
     video = None if video_folder is None else VideoSettings(video_folder, config.video.max_steps, start=env_steps)
@@ -128,19 +130,28 @@ def evaluate(
             first, steps = video if start == 0 else None, sum(each.length for each in results)
             envs = make_environments(ordinary(config.env), len(part), first, seeds=part, restorable=False)
             try:
-                told = _told(progress, len(results), steps)
-                results += _play(config, policy, envs, part, None if deterministic else generator, told)
+                shown = _after(progress, len(results), steps)
+                results += _play(
+                    config.eval.max_episode_steps, actor, envs, part, None if deterministic else generator, shown
+                )
             finally:
                 envs.close()
-            bad = next((i for i in range(start, len(results)) if not math.isfinite(results[i].total)), None)
-            if bad is not None:
-                total = results[bad].total
-                raise Fault(f"non-finite return ({total}) of evaluation episode {bad} (seed {seeds[bad]})")
+            _check_returns(results, seeds)
     written = [] if video is None else [item[0] for item in recorded(video.folder).items() - before.items()]
     returns, lengths = [each.total for each in results], [each.length for each in results]
     cut, limit = sum(not each.ended for each in results), config.eval.max_episode_steps
-    film = written[0] if written else None
-    return EvalResult(returns, lengths, film, cut, limit, (seeds[0], seeds[-1]), stream)
+    return EvalResult(returns, lengths, next(iter(written), None), cut, limit, (seeds[0], seeds[-1]), stream)
+
+
+def _check_returns(results: Sequence[_Played], seeds: Sequence[int]) -> None:
+    """Check that every return is finite.
+
+    Raises:
+        Fault: one is not.
+    """
+    for number, (each, seed) in enumerate(zip(results, seeds, strict=False)):
+        if not math.isfinite(each.total):
+            raise Fault(f"non-finite return ({each.total}) of evaluation episode {number} (seed {seed})")
 
 
 class _Played(NamedTuple):
@@ -151,41 +162,32 @@ class _Played(NamedTuple):
     ended: bool
 
 
-def _told(progress: Progress, played: int, steps: int) -> Progress:
+def _after(progress: Progress, played: int, steps: int) -> Progress:
     """Return `progress` with what was played before added."""
     return lambda more, further: progress(played + more, steps + further)
 
 
 def _play(
-    config: Config,
-    policy: ActorCritic,
+    most_steps: int,
+    actor: Actor,
     envs: VectorEnvironment,
     seeds: Sequence[int],
-    generator: Any,
+    generator: torch.Generator | None,
     progress: Progress,
 ) -> list[_Played]:
-    """Play one episode of each environment."""
-    import numpy as np
-    import torch
-
-    from rlexp.envs.actions import environment_actions
-
+    """Play one episode of each environment, by samples where there is a generator."""
     count = len(seeds)
     rows = np.zeros((count, envs.spec.observation.row_size), envs.row_dtype)
     totals, lengths, done = np.zeros(count), np.zeros(count, np.int64), np.zeros(count, np.bool_)
     envs.reset(seeds, rows)
-    device = next(policy.parameters()).device
-    distribution = policy.distribution
-    squash = config.env.action_bounds == "tanh"
+    acting = FastActor(actor, count)
     with torch.inference_mode():
-        while not done.all() and lengths.max() < config.eval.max_episode_steps:
-            params = policy.act(torch.from_numpy(rows).to(device)).float()
+        while not done.all() and lengths.max() < most_steps:
             if generator is None:
-                actions = distribution.mode(params)
+                actions = acting.greedy(rows)
             else:
-                actions = distribution.sample(params, distribution.noise((count,), generator))
-            taken = environment_actions(actions.cpu().numpy(), envs.spec, squash)
-            result = envs.step(taken, rows)
+                actions = acting.sampler(actor.noise((1, count), generator))(0, rows)
+            result = envs.step(environment_actions(actions, envs.spec, actor.squash), rows)
             if envs.row_dtype != np.uint8 and not np.isfinite(rows).all():
                 bad = int((~np.isfinite(rows)).any(1).argmax())
                 raise Fault(f"non-finite observation in the evaluation episode with seed {seeds[bad]}")

@@ -2,94 +2,93 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from rlexp.config.schema import passes
-from rlexp.run.evaluation import cut_note, evaluate
-
-if TYPE_CHECKING:
-    from rlexp.launch.rank import Rank
-    from rlexp.models import ActorCritic
-    from rlexp.run.evaluation import EvalResult
-    from rlexp.run.recorder import Recorder
+from rlexp.config.schema import Config
+from rlexp.launch.watch import Watch
+from rlexp.models.actor import Actor
+from rlexp.run.evaluation import EvalResult, cut_note, evaluate
+from rlexp.run.recorder import Recorder
 
 log = logging.getLogger(__name__)
 
 
-def evaluate_watched(
-    rank: Rank,
-    recorder: Recorder,
-    policy: ActorCritic,
-    stream: str,
-    video_folder: Path | None = None,
-    beat: Callable[[], object] = lambda: None,
-) -> EvalResult:
-    """Evaluate, show progress, and say in the log what came of it.
+class Evaluator:
+    """Evaluates a run's weights, shows progress, and writes the results down.
 
     A single step that takes longer than fabric.timeout_seconds is a hang; the evaluation may take as long as it likes.
 
     Args:
-        rank: this rank.
-        recorder: has the display.
-        policy: what is evaluated.
-        stream: see `rlexp.evaluate.STREAMS`.
-        video_folder: where a video of the first episode is written; None: nowhere.
-        beat: called now and then, so that ranks that wait do not give up.
+        config: the experiment.
+        watch: ends a rank that hangs.
+        recorder: writes the results down.
     """
-    config, display = rank.config, recorder.display
-    episodes, wait = config.eval.episodes, config.fabric.timeout_seconds / 2
-    shown = contextlib.nullcontext() if display is None else display.evaluating(episodes)
-    beaten = time.monotonic()
-    with rank.watch() as renew, shown:
 
-        def progress(played: int, steps: int) -> None:
-            nonlocal beaten
-            renew()
-            if display is not None:
+    def __init__(self, config: Config, watch: Watch, recorder: Recorder) -> None:
+        self._config, self._watch, self._recorder = config, watch, recorder
+
+    def enough(self, actor: Actor, beat: Callable[[], object]) -> bool:
+        """Evaluate between updates; return whether the mean return is `eval.stop_at` or more.
+
+        Args:
+            actor: with the weights of now.
+            beat: called now and then, so that ranks that wait do not give up.
+        """
+        begin = time.perf_counter()
+        result = self.evaluate(actor, "selection", None, beat)
+        self._recorder.leave_out(time.perf_counter() - begin)
+        return self._config.eval.enough(result.mean_return)
+
+    def evaluate(self, actor: Actor, stream: str, video_folder: Path | None, beat: Callable[[], object]) -> EvalResult:
+        """Evaluate and record.
+
+        Args:
+            actor: what is evaluated.
+            stream: see `rlexp.config.schema.STREAMS`.
+            video_folder: where a video of the first episode is written; None: nowhere.
+            beat: called now and then, so that ranks that wait do not give up.
+        """
+        config, display, env_steps = self._config, self._recorder.display, self._recorder.env_steps
+        wait = config.fabric.timeout_seconds / 2
+        beaten = time.monotonic()
+        with self._watch() as renew, display.evaluating(config.eval.episodes):
+
+            def progress(played: int, steps: int) -> None:
+                nonlocal beaten
+                renew()
                 display.evaluated(played, steps)
-            if time.monotonic() - beaten > wait:
-                beat()
-                beaten = time.monotonic()
+                if time.monotonic() - beaten > wait:
+                    beat()
+                    beaten = time.monotonic()
 
-        result = evaluate(
-            config, policy, episodes, seed=config.seed, stream=stream, video_folder=video_folder,
-            env_steps=recorder.env_steps, progress=progress,
-        )  # fmt: skip
+            result = evaluate(
+                config,
+                actor,
+                config.eval.episodes,
+                seed=config.seed,
+                stream=stream,
+                video_folder=video_folder,
+                env_steps=env_steps,
+                progress=progress,
+            )
+        _log(result, env_steps)
+        self._recorder.test(result)
+        return result
+
+
+def _log(result: EvalResult, env_steps: int) -> None:
     values = result.as_dict()
     log.info(
         "%s evaluation after %d steps: mean return %.2f over %d episodes, seeds %s",
-        stream, recorder.env_steps, result.mean_return, episodes, values["seeds"],
-    )  # fmt: skip
+        result.stream,
+        env_steps,
+        result.mean_return,
+        values["episodes"],
+        values["seeds"],
+    )
     note = cut_note(values)
     if note is not None:
         log.warning("%s", note)
-    return result
-
-
-class Evaluator:
-    """Evaluates the policy between updates; every rank asks `due`, rank 0 alone evaluates."""
-
-    def __init__(self, rank: Rank, recorder: Recorder) -> None:
-        self._rank, self._recorder = rank, recorder
-
-    def due(self, updates: int) -> bool:
-        """Return whether an evaluation follows this many updates: with `eval.every` also the last ones."""
-        config = self._rank.config
-        every = config.eval.every
-        return every > 0 and (updates == config.updates or passes(every, config.steps_per_update, updates))
-
-    def reached(self, policy: ActorCritic, beat: Callable[[], object] = lambda: None) -> bool:
-        """Evaluate and record; return whether the mean return is `eval.stop_at` or more; for rank 0 only.
-
-        `beat` is called now and then, so that ranks that wait do not give up.
-        """
-        begin = time.perf_counter()
-        result = evaluate_watched(self._rank, self._recorder, policy, "selection", beat=beat)
-        self._recorder.test(result)
-        self._recorder.leave_out(time.perf_counter() - begin)
-        return self._rank.config.eval.enough(result.mean_return)

@@ -4,75 +4,150 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Any
 
+import torch
+import torch.distributed as dist
+
+from rlexp.data.rollout import Episode, Update
+from rlexp.data.state import LearnerState, RankState, Start
 from rlexp.errors import writing
+from rlexp.files import checkpoint
 from rlexp.files.summary import Summary
-from rlexp.run.evaluator import evaluate_watched
+from rlexp.launch.rank import Rank
+from rlexp.learn.compiler import missing
+from rlexp.models.actor import Actor
+from rlexp.run.evaluator import Evaluator
 from rlexp.run.recorder import Recorder
+from rlexp.run.schedule import schedule_of
 from rlexp.show.display import Display
-
-if TYPE_CHECKING:
-    from rlexp.launch.rank import Rank
-    from rlexp.models import ActorCritic
+from rlexp.topology import coupled, decoupled
+from rlexp.topology.loop import Beat, Due
+from rlexp.topology.transport import receive_state, send_state
 
 log = logging.getLogger(__name__)
 
 
 def run_rank(rank: Rank) -> None:
     """Train, and on rank 0 evaluate and write the results down."""
-    import torch
-
-    from rlexp.learn.compiled import missing
-    from rlexp.topology import coupled, decoupled
-    from rlexp.topology.state import start_of
-
     config = rank.config
-    first = rank.index == 0
-    display = Display(config.updates * config.steps_per_update) if first else None
-    if first and config.compiled and missing(torch.device(config.fabric.accelerator)) is None:
+    if rank.index == 0 and config.compiled and missing(rank.device) is None:
         print(
             "compiling the train step: the first update takes longer (seconds, or a minute the first time)", flush=True
         )
     start = start_of(rank)
-    recorder = Recorder(config, rank.run_dir if first else None, display, start.recorder if start else None)
+    train = (decoupled if config.topology.name == "decoupled" else coupled).run
+    if rank.index != 0:
+        train(rank, Record(rank, start), start)
+        return
+    record = RecordOfRank0(rank, start)
     summary = Summary(rank.run_dir)
     try:
-        policy = (decoupled if config.topology.name == "decoupled" else coupled).run(rank, recorder, start)
-        if first:
-            with writing(summary.path):
-                summary.change(**_progress(recorder, rank.size))
-            results = _results(rank, recorder, policy)
-            with writing(summary.path):
-                summary.change(**results)
+        actor = train(rank, record, start)
+        with writing(summary.path):
+            summary.change(**record.progress())
+        results = record.results(actor)
+        with writing(summary.path):
+            summary.change(**results)
     except BaseException:
-        if first:
-            with contextlib.suppress(OSError):  # of a full disk; what was raised says more
-                summary.change(**_progress(recorder, rank.size))
+        with contextlib.suppress(OSError):  # of a full disk; what was raised says more
+            summary.change(**record.progress())
         raise
     finally:
-        recorder.close()
+        record.close()
 
 
-def _progress(recorder: Recorder, world_size: int) -> dict[str, object]:
-    """Return how far the run came; steps per second are those of the loop, start-up and evaluation apart."""
-    return {
-        "world_size": world_size,
-        "env_steps": recorder.env_steps,
-        "updates": recorder.updates,
-        "steps_per_second": recorder.env_steps / recorder.seconds if recorder.seconds > 0 else None,
-        "objective": recorder.mean_return(),
-    }
+def start_of(rank: Rank) -> Start | None:
+    """Return what this rank resumes from; None for a run that begins. Every rank must make this call.
+
+    Rank 0 reads the checkpoint and sends the others their parts, so that all resume from the same one.
+    """
+    resumes = torch.tensor([int(rank.resume is not None)])
+    if rank.size > 1:
+        dist.broadcast(resumes, 0)
+    if not resumes:
+        return None
+    if rank.index != 0:
+        return receive_state(Start, 0)
+    assert rank.resume is not None
+    saved = checkpoint.load(rank.resume.checkpoint)
+    for index in range(1, rank.size):
+        send_state(Start(saved.learner, saved.ranks[index], saved.recorder), index)
+    log.info("resuming from %s after %d updates", rank.resume.checkpoint.name, saved.recorder.updates)
+    return Start(saved.learner, saved.ranks[0], saved.recorder)
 
 
-def _results(rank: Rank, recorder: Recorder, policy: ActorCritic) -> dict[str, object]:
-    """Evaluate the trained policy; the objective is its mean return (without evaluation: of the last episodes)."""
-    config = rank.config
-    if config.eval.episodes == 0:
-        return {}
-    folder = rank.run_dir / "videos" / "test" if config.capture_video else None
-    result = evaluate_watched(rank, recorder, policy, "final", folder, rank.beat)
-    recorder.test(result)
-    if recorder.display is not None:
-        recorder.display.close()
-    return {"objective": result.mean_return, "eval": result.as_dict()}
+class Record:
+    """What the loop asks of the run, on a rank that writes nothing; see `rlexp.topology.loop.Run`."""
+
+    def __init__(self, rank: Rank, start: Start | None) -> None:
+        config = rank.config
+        self._schedule = schedule_of(config)
+        self.planned = self.total = config.updates
+        if start is not None and config.eval.enough(start.recorder.evaluated):
+            self.total = start.recorder.updates
+
+    def due(self, updates: int) -> Due:
+        """Return what is due after so many updates."""
+        return self._schedule.due(updates)
+
+    def record(self, number: int, update: Update, episodes: list[Episode], collect_seconds: float) -> None:
+        """Do nothing."""
+
+    def evaluate(self, actor: Actor, beat: Beat) -> bool:
+        """Never called on such a rank."""
+        raise NotImplementedError
+
+    def save(self, learner: LearnerState, ranks: list[RankState]) -> None:
+        """Do nothing."""
+
+
+class RecordOfRank0(Record):
+    """The same on rank 0, which writes."""
+
+    def __init__(self, rank: Rank, start: Start | None) -> None:
+        super().__init__(rank, start)
+        config = rank.config
+        self._rank = rank
+        display = Display(config.updates * config.steps_per_update)
+        self._recorder = Recorder(config, rank.run_dir, display, start.recorder if start else None)
+        self._evaluator = Evaluator(config, rank.watch, self._recorder)
+
+    def record(self, number: int, update: Update, episodes: list[Episode], collect_seconds: float) -> None:
+        """Write update `number` down."""
+        self._recorder.update(number, update, episodes, collect_seconds, self._schedule.due(number).log)
+
+    def evaluate(self, actor: Actor, beat: Beat) -> bool:
+        """Evaluate the weights of now; return whether training ends because they are good enough."""
+        return self._evaluator.enough(actor, beat)
+
+    def save(self, learner: LearnerState, ranks: list[RankState]) -> None:
+        """Write a checkpoint."""
+        self._recorder.checkpoint(learner, ranks)
+
+    def progress(self) -> dict[str, Any]:
+        """Return how far the run came; steps per second are those of the loop, without start-up and evaluation."""
+        recorder = self._recorder
+        return {
+            "world_size": self._rank.size,
+            "env_steps": recorder.env_steps,
+            "updates": recorder.updates,
+            "steps_per_second": recorder.env_steps / recorder.seconds if recorder.seconds > 0 else None,
+            "objective": recorder.mean_return(),
+        }
+
+    def results(self, actor: Actor) -> dict[str, Any]:
+        """Evaluate the trained actor; the objective is its mean return (without evaluation: of the last episodes)."""
+        config = self._rank.config
+        if config.eval.episodes == 0:
+            return {}
+        folder = self._rank.run_dir / "videos" / "test" if config.capture_video else None
+        beat: Callable[[], object] = self._rank.beat
+        result = self._evaluator.evaluate(actor, "final", folder, beat)
+        self._recorder.display.close()
+        return {"objective": result.mean_return, "eval": result.as_dict()}
+
+    def close(self) -> None:
+        """Close the files and the display."""
+        self._recorder.close()

@@ -1,4 +1,4 @@
-"""Going on with a run: which checkpoint, with which config, and what may differ from it.
+"""Exact resume: from which checkpoint, with which config, and what may differ from it.
 
 `resume=DIR` takes the experiment from the checkpoint, and from the command line only what is written there. With
 `resume=auto` and in sweeps the command line says the whole experiment, and is compared with the checkpoint's.
@@ -18,11 +18,12 @@ from rlexp.config.compose import algorithm_name
 from rlexp.config.given import given_keys
 from rlexp.config.rules import validate
 from rlexp.config.schema import Config
+from rlexp.data.resuming import ResumePoint
 from rlexp.errors import ConfigError, writing
+from rlexp.files.places import BEST, LAST, SUFFIX, candidates, numbered
 from rlexp.files.rewind import free_name
 from rlexp.files.summary import Summary, versions
 from rlexp.files.trust import check_ranks, check_sizes, stored_config
-from rlexp.launch.job import Origin
 from rlexp.settings import fields_of
 
 FREE = (
@@ -34,20 +35,26 @@ FREE = (
 
 @dataclass(frozen=True)
 class Resumed:
-    """What a run goes on with; `completed`: nothing is left to do."""
+    """A run that is resumed.
+
+    Attributes:
+        config: the checkpoint's, with what may differ.
+        point: where it resumes.
+        completed: whether nothing is left to do.
+    """
 
     config: Config
-    origin: Origin
+    point: ResumePoint
     completed: bool
 
 
-def asks_to_go_on(wanted: Any) -> bool:
-    """Return whether a config, composed or typed, asks to go on where its run directory has a checkpoint."""
+def asks_to_resume(wanted: Any) -> bool:
+    """Return whether a config, composed or typed, asks to resume where its run directory has a checkpoint."""
     return wanted.resume is not None or wanted.sweep.skip_completed
 
 
 def resumed(wanted: Config, overrides: Sequence[str], run_dir: Path) -> Resumed | None:
-    """Return what the run in `run_dir` goes on with; None where it is to begin (it has no checkpoint).
+    """Return how the run in `run_dir` resumes; None where it is to begin (it has no checkpoint).
 
     Args:
         wanted: what the command line composes to.
@@ -57,34 +64,27 @@ def resumed(wanted: Config, overrides: Sequence[str], run_dir: Path) -> Resumed 
     Raises:
         ConfigError: the checkpoint is not usable, or what is wanted alters the experiment.
     """
-    if not asks_to_go_on(wanted):
+    if not asks_to_resume(wanted) or not candidates(run_dir):
         return None
-    from rlexp.files import checkpoint
+    from rlexp.files import checkpoint  # torch, which a run that begins does not need yet
 
-    if not checkpoint.candidates(run_dir):
-        return None
     named = None if wanted.resume in (None, "auto") else Path(str(wanted.resume))
     if named is not None and named.is_file():
         path, state = named, checkpoint.load(named)
     else:
         path, state = checkpoint.load_newest(run_dir)
     stored = stored_config(state, path, wanted.env.id, "env.id")
-    check_sizes(stored, state.get("policy"), path)
-    check_ranks(stored, state.get("ranks"), path)
-    try:
-        seconds, saved_with = float(state["recorder"]["seconds"]), dict(state["versions"])
-        origin = Origin(path, int(state["updates"]), int(state["env_steps"]), seconds)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"checkpoint={path} does not hold what a run needs to resume: {error}") from None
-    keys = None if named is None else set(given_keys(overrides))
-    config = merged(stored, wanted, keys, run_dir)
-    if saved_with != versions():
-        new = ", ".join(f"{name} {now} (was {saved_with.get(name)})" for name, now in versions().items()
-                        if saved_with.get(name) != now)  # fmt: skip
+    check_sizes(stored, state.learner.agent, path)
+    check_ranks(stored, state.ranks, path)
+    point = ResumePoint(path, state.recorder.updates, state.env_steps, state.recorder.seconds)
+    config = merged(stored, wanted, None if named is None else set(given_keys(overrides)), run_dir)
+    if state.versions != versions():
+        new = ", ".join(f"{name} {now} (was {state.versions.get(name)})" for name, now in versions().items()
+                        if state.versions.get(name) != now)  # fmt: skip
         print(f"warning: {new}: the run continues, but will not equal one without interruption", file=sys.stderr)
-    completed = Summary(run_dir).read().get("state") == "completed" and path.name == checkpoint.LAST
-    enough = config.eval.enough(state["recorder"].get("evaluated"))
-    return Resumed(config, origin, completed and (enough or config.updates <= origin.updates))
+    completed = Summary(run_dir).read().get("state") == "completed" and path.name == LAST
+    enough = config.eval.enough(state.recorder.evaluated)
+    return Resumed(config, point, completed and (enough or config.updates <= point.updates))
 
 
 def merged(stored: Config, wanted: Config, keys: set[str] | None, run_dir: Path) -> Config:
@@ -137,47 +137,47 @@ def _replaced(node: Any, path: list[str], value: Any) -> Any:
     return dataclasses.replace(node, **{name: _replaced(getattr(node, name), rest, value) if rest else value})
 
 
-def marks(run_dir: Path) -> list[tuple[str, int]]:
+def checkpoint_times(run_dir: Path) -> list[tuple[str, int]]:
     """Return names and times of a run's checkpoints, by which it is noticed that another run has written some."""
     found = []
-    for path in (run_dir / "checkpoints").glob("*.ckpt"):
+    for path in (run_dir / "checkpoints").glob(f"*{SUFFIX}"):
         with contextlib.suppress(FileNotFoundError):  # a run that is under way renames and removes some
             found.append((path.name, path.stat().st_mtime_ns))
     return sorted(found)
 
 
-def make_last(origin: Origin, run_dir: Path) -> None:
-    """Make the checkpoint that a run goes on from its last one, and remove what a killed run left half written.
+def make_last(point: ResumePoint, run_dir: Path) -> None:
+    """Make the checkpoint that a run resumes from its last one, and remove what a killed run wrote halfway.
 
     Later ones are moved to a folder of their own: what the run does from here may differ.
     """
-    from rlexp.files import checkpoint
+    from rlexp.files import checkpoint  # torch, which a run that begins does not need yet
 
     folder = run_dir / "checkpoints"
-    for left in folder.glob("*.tmp"):
-        left.unlink()
-    last, best = folder / checkpoint.LAST, folder / checkpoint.BEST
-    if origin.checkpoint.resolve() == last.resolve():
+    for unfinished in folder.glob("*.tmp"):
+        unfinished.unlink()
+    last, best = folder / LAST, folder / BEST
+    if point.checkpoint.resolve() == last.resolve():
         return
     with writing(folder):
-        content = origin.checkpoint.read_bytes()
-        later = [path for number, path in checkpoint.numbered(folder).items() if number > origin.env_steps]
-        later += [path for path in (last, best) if path.is_file() and _is_later(path, origin)]
+        content = point.checkpoint.read_bytes()
+        later = [path for number, path in numbered(folder).items() if number > point.env_steps]
+        later += [path for path in (last, best) if path.is_file() and _is_later(path, point)]
         if later:
             aside = free_name(folder)
             aside.mkdir()
             for path in later:
                 path.rename(aside / path.name)
-    checkpoint.write(last, [content])
+    checkpoint.write(last, content)
     if not best.is_file():
-        checkpoint.write(best, [content])
+        checkpoint.write(best, content)
 
 
-def _is_later(path: Path, origin: Origin) -> bool:
-    """Return whether a checkpoint is of a later time than the one that a run goes on from, or cannot be read."""
-    from rlexp.files import checkpoint
+def _is_later(path: Path, point: ResumePoint) -> bool:
+    """Return whether a checkpoint is of a later time than the one that a run resumes from, or cannot be read."""
+    from rlexp.files import checkpoint  # torch, which a run that begins does not need yet
 
     try:
-        return int(checkpoint.load(path)["env_steps"]) > origin.env_steps
+        return checkpoint.load(path).env_steps > point.env_steps
     except ConfigError:
         return True

@@ -1,0 +1,1 @@
+"""What a person sees: progress, and the lines at the end."""

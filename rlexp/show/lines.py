@@ -14,6 +14,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from rlexp.errors import ConfigError
+from rlexp.files.places import LAST, candidates
+
 PLAIN = re.compile(r"[\w./:+-]+", re.ASCII)
 """Text that Hydra's grammar takes as it is."""
 
@@ -74,7 +77,7 @@ def resume_command(run_dir: Path, here: Path, env_id: str, *more: str) -> str:
 
 def evaluate_command(run_dir: Path, here: Path, env_id: str) -> str:
     """Return the command that evaluates the last checkpoint of a run, as a shell takes it."""
-    words = [f"checkpoint={shown(run_dir, here)}/checkpoints/last.ckpt"]
+    words = [f"checkpoint={shown(run_dir, here)}/checkpoints/{LAST}"]
     if ":" in env_id:
         words.append(f"env_id={env_id}")
     return " ".join([program("rlexp.evaluate"), *map(shlex.quote, words)])
@@ -116,13 +119,12 @@ def run_lines(run_dir: Path, summary: dict[str, Any], here: Path, total_timestep
 
 def saved_steps(run_dir: Path) -> int | None:
     """Return after how many environment steps the newest checkpoint that can be read was written; None without one."""
-    from rlexp.errors import ConfigError
-    from rlexp.files import checkpoint
+    from rlexp.files import checkpoint  # torch, which a config error need not wait for
 
-    for path in checkpoint.candidates(run_dir):
+    for path in candidates(run_dir):
         try:
-            return int(checkpoint.load(path)["env_steps"])
-        except (ConfigError, KeyError, ValueError, TypeError):
+            return checkpoint.load(path).env_steps
+        except ConfigError:
             continue
     return None
 

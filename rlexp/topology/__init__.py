@@ -1,1 +1,1 @@
-"""The two loops: who owns a player, who owns a learner, and what moves between ranks."""
+"""The one training loop, and the two ways to wire it: coupled and decoupled."""

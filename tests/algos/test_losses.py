@@ -5,7 +5,7 @@ import torch
 
 from rlexp.algos import A2C, PPO
 from rlexp.algos.losses import approximate_kl, clipped_surrogate, clipped_value_loss, policy_gradient, value_loss
-from rlexp.data.batch import Batch, Evaluation
+from rlexp.data.batch import Batch, Prediction
 
 
 def vector(*values, grad=False):
@@ -122,70 +122,75 @@ def test_approximate_kl_is_unbiased():
     assert float(approximate_kl((q / p).log()[actions])) == pytest.approx(truth, rel=0.01)
 
 
+def at(clip_coef):
+    return {"learning_rate": torch.tensor(1e-3), "clip_coef": range_of(clip_coef)}
+
+
 @pytest.mark.parametrize("clip_vloss", [False, True])
 def test_ppo_loss_by_hand(clip_vloss):
     algo = PPO(clip_coef=0.2, vf_coef=0.5, ent_coef=0.1, clip_vloss=clip_vloss)
-    new = Evaluation(log_prob=vector(*RATIOS).log(), entropy=vector(1, 2, 3, 4), values=vector(0.5, -3.0, 0.1, 1.0))
+    new = Prediction(log_prob=vector(*RATIOS).log(), entropy=vector(1, 2, 3, 4), values=vector(0.5, -3.0, 0.1, 1.0))
     rows = batch(vector(0, 0, 0, 0), vector(*ADVANTAGES), vector(1, 1, 1, 1), vector(0, 0, 0, 1))
-    terms = algo.loss(new, rows, range_of(0.2))
+    terms = algo.loss(new, rows, at(0.2))
     value = (0.64 if clip_vloss else 0.25) + 16 + 0.81 + 0
     kl = sum(ratio - 1 - math.log(ratio) for ratio in RATIOS) / 4
-    assert float(terms.policy_loss) == pytest.approx(0.3)
-    assert float(terms.value_loss) == pytest.approx(value / 4)
-    assert float(terms.entropy_loss) == pytest.approx(-2.5)
-    assert float(terms.approx_kl) == pytest.approx(kl)
-    assert float(terms.clip_fraction) == 1.0
+    assert float(terms.scalars["policy_loss"]) == pytest.approx(0.3)
+    assert float(terms.scalars["value_loss"]) == pytest.approx(value / 4)
+    assert float(terms.scalars["entropy_loss"]) == pytest.approx(-2.5)
+    assert float(terms.scalars["approx_kl"]) == pytest.approx(kl)
+    assert float(terms.scalars["clip_fraction"]) == 1.0
     assert float(terms.loss) == pytest.approx(0.3 + 0.5 * value / 4 - 0.1 * 2.5)
 
 
 def test_ppo_clips_by_the_range_it_is_given_not_by_its_setting():
     algo = PPO(clip_coef=0.2, ent_coef=0.0, vf_coef=0.0)
-    new = Evaluation(log_prob=vector(1.5).log(), entropy=vector(0), values=vector(0))
+    new = Prediction(log_prob=vector(1.5).log(), entropy=vector(0), values=vector(0))
     rows = batch(vector(0), vector(2), vector(0), vector(0))
-    assert float(algo.loss(new, rows, range_of(0.1)).policy_loss) == pytest.approx(-2.2)
-    assert float(algo.loss(new, rows, range_of(0.6)).policy_loss) == pytest.approx(-3.0)
+    assert float(algo.loss(new, rows, at(0.1)).scalars["policy_loss"]) == pytest.approx(-2.2)
+    assert float(algo.loss(new, rows, at(0.6)).scalars["policy_loss"]) == pytest.approx(-3.0)
 
 
 def test_clip_fraction_counts_the_rows_out_of_range():
-    new = Evaluation(log_prob=vector(1.5, 1.1, 0.9, 0.7).log(), entropy=vector(0, 0, 0, 0), values=vector(0, 0, 0, 0))
+    new = Prediction(log_prob=vector(1.5, 1.1, 0.9, 0.7).log(), entropy=vector(0, 0, 0, 0), values=vector(0, 0, 0, 0))
     rows = batch(vector(0, 0, 0, 0), vector(1, 1, 1, 1), vector(0, 0, 0, 0), vector(0, 0, 0, 0))
-    assert float(PPO().loss(new, rows, range_of(0.2)).clip_fraction) == 0.5
+    assert float(PPO().loss(new, rows, at(0.2)).scalars["clip_fraction"]) == 0.5
 
 
 def test_a2c_loss_by_hand():
     algo = A2C(vf_coef=0.25, ent_coef=0.1)
-    new = Evaluation(log_prob=vector(-1, -2), entropy=vector(1, 3), values=vector(1, 4))
-    terms = algo.loss(new, batch(vector(-1, -2), vector(3, -1), vector(3, 4), vector(0, 0)), range_of(0.0))
-    assert float(terms.policy_loss) == pytest.approx(0.5)
-    assert float(terms.value_loss) == pytest.approx(2.0)
-    assert float(terms.entropy_loss) == pytest.approx(-2.0)
+    new = Prediction(log_prob=vector(-1, -2), entropy=vector(1, 3), values=vector(1, 4))
+    terms = algo.loss(new, batch(vector(-1, -2), vector(3, -1), vector(3, 4), vector(0, 0)), at(0.0))
+    assert float(terms.scalars["policy_loss"]) == pytest.approx(0.5)
+    assert float(terms.scalars["value_loss"]) == pytest.approx(2.0)
+    assert float(terms.scalars["entropy_loss"]) == pytest.approx(-2.0)
     assert float(terms.loss) == pytest.approx(0.5 + 0.25 * 2 - 0.1 * 2)
-    assert float(terms.approx_kl) == 0.0
-    assert float(terms.clip_fraction) == 0.0
+    assert float(terms.scalars["approx_kl"]) == 0.0
+    assert "clip_fraction" not in terms.scalars
 
 
 @pytest.mark.parametrize("algo", [PPO(ent_coef=0.5), A2C(ent_coef=0.5)])
 def test_descending_the_loss_raises_the_entropy(algo):
     entropy = vector(1.0, 1.0, grad=True)
-    new = Evaluation(log_prob=vector(-1, -1), entropy=entropy, values=vector(0, 0))
-    algo.loss(new, batch(vector(-1, -1), vector(0, 0), vector(0, 0), vector(0, 0)), range_of(0.2)).loss.backward()
+    new = Prediction(log_prob=vector(-1, -1), entropy=entropy, values=vector(0, 0))
+    algo.loss(new, batch(vector(-1, -1), vector(0, 0), vector(0, 0), vector(0, 0)), at(0.2)).loss.backward()
     assert entropy.grad.tolist() == [-0.25, -0.25]
 
 
 @pytest.mark.parametrize("algo", [PPO(), A2C()])
 def test_what_is_reported_carries_no_gradient_of_the_kl(algo):
-    new = Evaluation(log_prob=vector(-1, -2, grad=True), entropy=vector(1, 3), values=vector(1, 4))
-    terms = algo.loss(new, batch(vector(-1, -1), vector(3, -1), vector(3, 4), vector(0, 0)), range_of(0.2))
-    assert not terms.approx_kl.requires_grad
-    assert not terms.clip_fraction.requires_grad
+    new = Prediction(log_prob=vector(-1, -2, grad=True), entropy=vector(1, 3), values=vector(1, 4))
+    terms = algo.loss(new, batch(vector(-1, -1), vector(3, -1), vector(3, 4), vector(0, 0)), at(0.2))
+    for name in ("approx_kl", "clip_fraction"):
+        assert name not in terms.scalars or not terms.scalars[name].requires_grad
+    assert terms.scalars.keys() == {scalar.name for scalar in algo.scalars}
 
 
 def test_the_clip_range_is_annealed_only_on_request():
-    assert PPO(clip_coef=0.2, anneal_clip_coef=True).clip_coef_at(0.25) == pytest.approx(0.05)
-    assert PPO(clip_coef=0.2).clip_coef_at(0.25) == 0.2
+    assert PPO(clip_coef=0.2, anneal_clip_coef=True).knobs(0.25)["clip_coef"] == pytest.approx(0.05)
+    assert PPO(clip_coef=0.2).knobs(0.25)["clip_coef"] == 0.2
 
 
 def test_the_kl_limit_is_target_kl():
-    assert PPO().kl_limit() is None
-    assert PPO(target_kl=0.03).kl_limit() == 0.03
-    assert A2C().kl_limit() is None
+    assert PPO().memory().target_kl is None
+    assert PPO(target_kl=0.03).memory().target_kl == 0.03
+    assert A2C().memory().target_kl is None

@@ -9,16 +9,19 @@ from rlexp.collect.tensor_player import TensorPlayer
 from rlexp.envs import check_environment
 from rlexp.envs.actions import environment_actions
 from rlexp.envs.tensors import tensor_environment
-from rlexp.learn.compiled import compiler_found
-from rlexp.models import build_policy
-from tests.helpers import composed, learner
+from rlexp.learn.compiler import compiler_found
+from tests.helpers import build_policy, composed, learner
 
 FIELDS = ("obs", "actions", "rewards", "terminated", "truncated", "log_prob", "final_obs", "valid", "initial_state")
 LIMIT = 15
 
 
 def player_of(*overrides: str, seed: int = 0, compiled: bool = False, device: str = "cpu") -> TensorPlayer:
-    """Return a player of 3 environments that are cut after 15 steps, 40 steps a rollout, unless overridden."""
+    return made_of(*overrides, seed=seed, compiled=compiled, device=device)[1]
+
+
+def made_of(*overrides: str, seed: int = 0, compiled: bool = False, device: str = "cpu"):
+    """Return the agent, and a player of 3 environments that are cut after 15 steps, 40 steps a rollout."""
     config = composed(
         "env.num_envs=3", "algo.num_steps=40", "algo.per_rank_batch_size=null", "env.backend=torch",
         f"env.max_episode_steps={LIMIT}", *overrides,
@@ -26,10 +29,9 @@ def player_of(*overrides: str, seed: int = 0, compiled: bool = False, device: st
     spec = check_environment(config)
     torch.manual_seed(seed)
     policy = build_policy(config, spec).to(device)
-    squash = config.env.action_bounds == "tanh"
-    return TensorPlayer(
-        tensor_environment(config.env.id), config.env.max_episode_steps, config.env.num_envs, policy, spec.action,
-        config.algo.num_steps, torch.Generator(device).manual_seed(seed), squash, compile_steps=compiled,
+    return policy, TensorPlayer(
+        tensor_environment(config.env.id), config.env.max_episode_steps, config.env.num_envs, policy.actor,
+        config.algo.num_steps, torch.Generator(device).manual_seed(seed), compile_steps=compiled,
     )  # fmt: skip
 
 
@@ -56,7 +58,7 @@ def assert_equal_rollouts(one, other, **tolerance):
 def test_a_rollout_is_what_gymnasium_answers_to_its_actions(overrides):
     config, made = composed(*overrides), player_of(*overrides)
     made.collect()
-    rollout, spec = made.collect(), check_environment(config)
+    rollout, spec = made.collect().rollout, check_environment(config)
     squash = config.env.action_bounds == "tanh"
     env = gymnasium.make(config.env.id).unwrapped
     final, ends = iter(rollout.final_obs), 0
@@ -80,7 +82,7 @@ def test_a_rollout_is_what_gymnasium_answers_to_its_actions(overrides):
 
 
 def test_episodes_are_cut_at_the_time_limit_and_start_anew():
-    rollout = player_of("env=mountaincar").collect()
+    rollout = player_of("env=mountaincar").collect().rollout
     assert rollout.truncated[:, 0].nonzero().flatten().tolist() == [LIMIT - 1, 2 * LIMIT - 1]
     assert rollout.final_obs.shape == (6, 2)
     assert bool((rollout.obs[LIMIT, :, 1] == 0).all())  # at rest
@@ -88,7 +90,7 @@ def test_episodes_are_cut_at_the_time_limit_and_start_anew():
 
 
 def test_a_rollout_has_the_shapes_and_types_of_any_other():
-    rollout = player_of("env=pendulum").collect()
+    rollout = player_of("env=pendulum").collect().rollout
     shapes = {name: (tuple(getattr(rollout, name).shape), getattr(rollout, name).dtype) for name in FIELDS}
     assert shapes == {
         "obs": ((41, 3, 3), torch.float32),
@@ -106,23 +108,23 @@ def test_a_rollout_has_the_shapes_and_types_of_any_other():
 
 def test_the_next_rollout_goes_on_where_the_last_one_ended():
     made = player_of("env=cartpole")
-    assert torch.equal(made.collect().obs[-1], made.collect().obs[0])
+    assert torch.equal(made.collect().rollout.obs[-1], made.collect().rollout.obs[0])
 
 
 def test_log_probabilities_are_those_of_the_policy_that_acted():
     made = player_of("env=cartpole")
-    rollout = made.collect()
+    rollout = made.collect().rollout
     with torch.no_grad():
-        expected = made._policy.log_prob(rollout.obs[:-1].flatten(0, 1), rollout.actions.flatten())
+        expected = made._actor.log_prob(rollout.obs[:-1].flatten(0, 1), rollout.actions.flatten())
     torch.testing.assert_close(rollout.log_prob.flatten(), expected)
 
 
 def test_a_seed_gives_the_same_rollouts_and_another_one_others():
     one, same, other = (player_of("env=cartpole", seed=seed) for seed in (1, 1, 2))
     for _ in range(2):
-        first = one.collect()
-        assert_equal_rollouts(first, same.collect(), rtol=0, atol=0)
-    assert not torch.equal(first.obs, other.collect().obs)
+        first = one.collect().rollout
+        assert_equal_rollouts(first, same.collect().rollout, rtol=0, atol=0)
+    assert not torch.equal(first.obs, other.collect().rollout.obs)
 
 
 @pytest.mark.parametrize("env", ["cartpole", "mountaincar"])
@@ -131,7 +133,8 @@ def test_episodes_are_those_that_the_rewards_and_ends_tell(env):
     under_way = [[0.0, 0] for _ in range(3)]
     seen = 0
     for _ in range(6):
-        rollout, expected = made.collect(), []
+        collected, expected = made.collect(), []
+        rollout = collected.rollout
         done = rollout.terminated | rollout.truncated
         for step in range(13):
             for i in range(3):
@@ -140,7 +143,7 @@ def test_episodes_are_those_that_the_rewards_and_ends_tell(env):
                 if done[step, i]:
                     expected.append(tuple(under_way[i]))
                     under_way[i] = [0.0, 0]
-        assert [(episode.episode_return, episode.length) for episode in made.episodes] == expected
+        assert [(episode.episode_return, episode.length) for episode in collected.episodes] == expected
         seen += len(expected)
     assert seen >= 12
 
@@ -149,29 +152,30 @@ def test_a_player_goes_on_exactly_from_a_state():
     made, other = player_of("env=acrobot", seed=3), player_of("env=acrobot", seed=3)
     made.collect()
     state = made.state()
-    rollouts = [made.collect() for _ in range(2)]
+    collected = [made.collect() for _ in range(2)]
     other.load_state(state)
-    for rollout in rollouts:
-        assert_equal_rollouts(rollout, other.collect(), rtol=0, atol=0)
-    assert other.episodes == made.episodes
-    assert made.episodes
-    assert all(isinstance(value, torch.Tensor) for value in state.values())
+    for one in collected:
+        again = other.collect()
+        assert_equal_rollouts(one.rollout, again.rollout, rtol=0, atol=0)
+        assert one.episodes == again.episodes
+    assert collected[-1].episodes
+    assert all(isinstance(value, torch.Tensor) for value in vars(state).values())
 
 
 def test_a_state_is_not_changed_by_what_follows():
     made = player_of("env=cartpole")
     state = made.state()
-    before = {name: value.clone() for name, value in state.items()}
+    before = {name: value.clone() for name, value in vars(state).items()}
     made.collect()
-    assert all(torch.equal(state[name], value) for name, value in before.items())
+    assert all(torch.equal(getattr(state, name), value) for name, value in before.items())
 
 
 def test_actions_are_drawn_from_the_policy_as_it_is_now():
     made = player_of("env=cartpole")
     made.collect()
     with torch.no_grad():
-        made._policy.actor_head.bias.copy_(torch.tensor([50.0, -50.0]))
-    assert not made.collect().actions.any()
+        made._actor.head.bias.copy_(torch.tensor([50.0, -50.0]))
+    assert not made.collect().rollout.actions.any()
 
 
 # Compiled
@@ -186,21 +190,21 @@ def test_actions_are_drawn_from_the_policy_as_it_is_now():
 )  # fmt: skip
 def test_a_compiled_rollout_equals_an_eager_one(overrides, fabric):
     """After an update weights and statistics have changed."""
-    eager, compiled = (player_of(*overrides, compiled=choice) for choice in (False, True))
+    policies, (eager, compiled) = zip(*(made_of(*overrides, compiled=choice) for choice in (False, True)), strict=True)
     for _ in range(2):
-        rollout = eager.collect()
-        assert_equal_rollouts(rollout, compiled.collect(), rtol=1e-3, atol=1e-4)
-        assert [one.length for one in eager.episodes] == [one.length for one in compiled.episodes]
-        teacher = learner(composed(*overrides, "env.num_envs=3", "algo.per_rank_batch_size=20"), eager._policy, fabric)
-        teacher.update(rollout, 1.0)
-        compiled._policy.load_state_dict(eager._policy.state_dict())
+        one, other = eager.collect(), compiled.collect()
+        assert_equal_rollouts(one.rollout, other.rollout, rtol=1e-3, atol=1e-4)
+        assert [episode.length for episode in one.episodes] == [episode.length for episode in other.episodes]
+        teacher = learner(composed(*overrides, "env.num_envs=3", "algo.per_rank_batch_size=20"), policies[0], fabric)
+        teacher.update(one.rollout, 1.0)
+        policies[1].load_state_dict(policies[0].state_dict())
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("compiled", [False, True])
 def test_a_rollout_stays_on_the_gpu_and_obeys_the_rules(compiled):
     made = player_of("env=cartpole", device="cuda", compiled=compiled)
-    rollouts = [made.collect() for _ in range(3)]  # all kept: one must not be written over by the next
+    rollouts = [made.collect().rollout for _ in range(3)]  # all kept: one must not be written over by the next
     rules = tensor_environment("CartPole-v1")
     for rollout in rollouts:
         assert {getattr(rollout, name).device.type for name in FIELDS} == {"cuda"}

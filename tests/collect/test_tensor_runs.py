@@ -3,13 +3,14 @@
 import pytest
 import torch
 
+from rlexp.files.checkpoint import load
 from tests.commands import TINY, metrics, summary, train
 
-TORCH = (*TINY, "env.backend=torch", "eval.episodes=2")
+TORCH = (*TINY, "log.every=1", "env.backend=torch", "eval.episodes=2")
 
 
 def weights(run_dir):
-    return torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)["policy"]
+    return load(run_dir / "checkpoints" / "last.safetensors").learner.agent
 
 
 def test_a_run_leaves_what_every_run_leaves_and_its_test_film_is_gymnasiums(tmp_path):

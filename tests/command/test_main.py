@@ -19,9 +19,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from rlexp.config.places import conf_dir
-from rlexp.files.rewind import OUTCOME
+from rlexp.data import scalars
+from rlexp.files.checkpoint import load
 from tests.commands import TINY, command, metrics, only, recorded_run, summary, video
 
+OUTCOME = [scalar.tag for scalar in scalars.OUTCOME]
 COLUMNS = [
     "env_steps",
     "seconds",
@@ -79,10 +81,10 @@ def test_the_run_goes_into_the_directory_that_is_named_and_writes_nowhere_else(f
         "videos",
     ]
     assert sorted(path.name for path in (run_dir / "checkpoints").iterdir()) == [
-        "best.ckpt",
-        "last.ckpt",
-        "step-000000256.ckpt",
-        "step-000000384.ckpt",
+        "best.safetensors",
+        "last.safetensors",
+        "step-000000256.safetensors",
+        "step-000000384.safetensors",
     ]
 
 
@@ -168,7 +170,7 @@ def test_tensorboard_holds_every_hyperparameter_and_the_metric_that_it_is_judged
     assert (values["seed"].number_value, values["total_timesteps"].number_value) == (42, 512)
     assert "env.max_episode_steps" not in values  # neither changed nor of the algorithm
     metrics = HParamsPluginData.FromString(contents["_hparams_/experiment"]).experiment.metric_infos
-    assert [metric.name.tag for metric in metrics] == list(OUTCOME)
+    assert [metric.name.tag for metric in metrics] == OUTCOME
 
 
 def test_the_metrics_of_hparams_are_the_final_and_best_return_and_the_speed(run_dir, board):
@@ -204,11 +206,11 @@ def test_seconds_and_the_mean_of_the_last_100_episodes_are_columns(run_dir):
 
 def test_the_log_begins_with_command_versions_machine_and_config(run_dir):
     text = (run_dir / "main.log").read_text()
-    places = [text.index(f"rlexp.main: {name}: ") for name in ("command", "versions", "machine")]
+    places = [text.index(f"rlexp.command.records: {name}: ") for name in ("command", "versions", "machine")]
     assert places == sorted(places)
     assert f"torch {torch.__version__}" in text
     assert f"{os.cpu_count()} cores of " in text
-    config = text[text.index("rlexp.main: config:\n") + 20 :]
+    config = text[text.index("rlexp.command.records: config:\n") + 31 :]
     config = "\n".join(itertools.takewhile(lambda line: not re.match(r"\d{4}-", line), config.splitlines()))
     assert OmegaConf.create(config) == OmegaConf.load(run_dir / ".hydra" / "config.yaml")
 
@@ -255,19 +257,19 @@ def test_log_tells_of_the_evaluation_once_and_has_no_traceback(run_dir):
     assert "Traceback" not in text
 
 
-@pytest.mark.parametrize("name", ["last.ckpt", "best.ckpt"])
+@pytest.mark.parametrize("name", ["last.safetensors", "best.safetensors"])
 def test_checkpoints_load_without_running_code(run_dir, name):
-    state = torch.load(run_dir / "checkpoints" / name, weights_only=True)
-    assert state["config"]["env"]["id"] == "CartPole-v1"
-    assert state["algo"] == "ppo"
-    assert all(isinstance(value, torch.Tensor) for value in state["policy"].values())
-    assert state["env_steps"] == 64 * state["updates"]
+    state = load(run_dir / "checkpoints" / name)
+    assert state.config["env"]["id"] == "CartPole-v1"
+    assert state.algo == "ppo"
+    assert all(isinstance(value, torch.Tensor) for value in state.learner.agent.values())
+    assert state.env_steps == 64 * state.recorder.updates
 
 
 def test_last_checkpoint_is_of_the_end_and_best_of_one_of_the_checkpoints(run_dir):
-    last, best = (torch.load(run_dir / "checkpoints" / name, weights_only=True) for name in ("last.ckpt", "best.ckpt"))
-    assert last["env_steps"] == 512
-    assert best["env_steps"] in (128, 256, 384, 512)
+    last, best = (load(run_dir / "checkpoints" / name) for name in ("last.safetensors", "best.safetensors"))
+    assert last.env_steps == 512
+    assert best.env_steps in (128, 256, 384, 512)
 
 
 def test_what_a_person_sees_off_a_terminal_are_plain_lines_and_a_table_of_what_is_where(folder):
@@ -291,7 +293,7 @@ def test_what_a_person_sees_off_a_terminal_are_plain_lines_and_a_table_of_what_i
         "see its curves:",
         "tensorboard --logdir RUN",
         "evaluate it again:",
-        f"{python} -m rlexp.evaluate checkpoint=RUN/checkpoints/last.ckpt",
+        f"{python} -m rlexp.evaluate checkpoint=RUN/checkpoints/last.safetensors",
         "train it longer:",
         f"{python} -m rlexp.main resume=RUN total_timesteps=1024",
     ]

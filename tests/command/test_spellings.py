@@ -13,9 +13,11 @@ import gymnasium
 import pytest
 from hydra import compose, initialize_config_dir
 
+from rlexp.command.advice import ADVICE
 from rlexp.command.arguments import find_modules_here, read, training
-from rlexp.command.conversions import CONVERSIONS, ELSEWHERE, SUITES, VALUES
-from rlexp.command.synonyms import ADVICE, CONVERTED, RENAMED
+from rlexp.command.conversions import ELSEWHERE
+from rlexp.command.synonyms import CONVERTED, RENAMED
+from rlexp.command.values import CONVERSIONS, SUITES, VALUES
 from rlexp.config.compose import register, typed
 from rlexp.config.explain import surplus_keys
 from rlexp.config.places import conf_dir
@@ -46,16 +48,15 @@ rollout_steps=128                       -> algo.num_steps=128
 horizon=2048                            -> algo.num_steps=2048
 rollout_fragment_length=200             -> algo.num_steps=200
 batch_size=64                           -> algo.per_rank_batch_size=64
-algo.batch_size=64                      -> algo.per_rank_batch_size=64
 minibatch_size=64                       -> algo.per_rank_batch_size=64
 algo.mini_batch_size=64                 -> algo.per_rank_batch_size=64
 sgd_minibatch_size=64                   -> algo.per_rank_batch_size=64
 datamodule.batch_size=64                -> algo.per_rank_batch_size=64
 data.batch_size=64                      -> algo.per_rank_batch_size=64
 train_batch_size=4000                   -> algo.num_steps=1000 (4000 steps / env.num_envs=4)
-num_minibatches=4                       -> algo.per_rank_batch_size=128 (env.num_envs=4 x algo.num_steps=128 steps / 4)
---num-minibatches 4                     -> algo.per_rank_batch_size=128 (env.num_envs=4 x algo.num_steps=128 steps / 4)
-per_rank_num_batches=4                  -> algo.per_rank_batch_size=128 (env.num_envs=4 x algo.num_steps=128 steps / 4)
+num_minibatches=4                       -> algo.num_minibatches=4
+--num-minibatches 4                     -> algo.num_minibatches=4
+per_rank_num_batches=4                  -> algo.num_minibatches=4
 n_epochs=10                             -> algo.update_epochs=10
 num_epochs=10                           -> algo.update_epochs=10
 --update-epochs 4                       -> algo.update_epochs=4

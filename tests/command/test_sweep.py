@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from rlexp.config.places import conf_dir
+from rlexp.files.checkpoint import load
 from tests.commands import (
     TINY,
     command,
@@ -71,7 +72,7 @@ def alone(tmp_path_factory):
 
 
 def weights(run_dir):
-    return torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)["policy"]
+    return load(run_dir / "checkpoints" / "last.safetensors").learner.agent
 
 
 def test_each_job_has_a_directory_named_after_its_overrides_and_is_completed(good):

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from rlexp.config.reference import SCALARS, page
-from rlexp.files.rewind import OUTCOME
-from rlexp.run.recorder import COLUMNS
+from rlexp.algos import ALGORITHMS
+from rlexp.config.reference import all_scalars, page
+from rlexp.run.window import OpenWindow
 
 
 def test_the_page_is_up_to_date():
@@ -12,5 +12,18 @@ def test_the_page_is_up_to_date():
     assert written.read_text() == page(), "run `make reference`"
 
 
-def test_every_scalar_has_a_meaning():
-    assert tuple(SCALARS) == (*COLUMNS, "Test/cumulative_reward", *OUTCOME)
+def test_every_column_of_every_algorithm_is_on_the_page():
+    tags = {scalar.tag for scalar in all_scalars()}
+    for algorithm in ALGORITHMS.values():
+        assert set(OpenWindow(algorithm.all_scalars(), ()).columns) <= tags
+
+
+def test_no_two_scalars_share_a_tag_or_go_without_a_meaning():
+    scalars = all_scalars()
+    assert len({scalar.tag for scalar in scalars}) == len(scalars)
+    assert all(scalar.meaning.endswith(".") for scalar in scalars)
+
+
+def test_only_algorithms_with_a_clip_range_report_a_clip_fraction():
+    owners = [name for name, kind in ALGORITHMS.items() if "clip_fraction" in {one.name for one in kind.all_scalars()}]
+    assert owners == ["ppo"]

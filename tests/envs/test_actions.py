@@ -8,9 +8,9 @@ from rlexp.envs.actions import action_spec, environment_actions
 from rlexp.envs.spaces import space_spec
 from rlexp.errors import ConfigError
 from rlexp.models.distributions import build_distribution
+from tests.collect.test_tensor_player import player_of
 from tests.envs.test_vector import Stepped
 from tests.helpers import agent
-from tests.collect.test_tensor_player import player_of
 
 
 def spec_of(space):
@@ -107,7 +107,7 @@ def test_actions_of_tensor_environments_stay_in_the_space(bounds):
     made = player_of("env=pendulum", "env.backend=torch", f"env.action_bounds={bounds}")
     sampled = torch.linspace(-100, 100, 201).view(-1, 1)
     space = Box(-2.0, 2.0, (1,), np.float32)
-    assert all(space.contains(action) for action in made._bounded(sampled).numpy())
+    assert all(space.contains(action) for action in made._actor.to_environment(sampled).numpy())
 
 
 @pytest.mark.parametrize(
@@ -188,5 +188,5 @@ def test_a_rollout_gives_environments_actions_of_their_space(action, vectorizati
         "id=Silent-v0", f"+env.kwargs.action={action}", "+env.kwargs.strict=true", "env.num_envs=2",
         "algo.num_steps=20", "algo.per_rank_batch_size=40", f"env.vectorization={vectorization}",
     )  # fmt: skip
-    assert player.collect().rewards.shape == (20, 2)
+    assert player.collect().rollout.rewards.shape == (20, 2)
     player.close()

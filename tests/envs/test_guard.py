@@ -114,8 +114,7 @@ def test_episodes_carry_the_values():
     words = ("env.num_envs=2", "algo.num_steps=7", "algo.per_rank_batch_size=7", "log.infos=[is_success,terms.speed]")
     it = agent("id=tests.faulty:Infos-v0", *words)
     it.player._envs = make_environments(it.config.env, 2, infos=it.config.log.infos)
-    it.player.collect()
-    assert [episode.infos for episode in it.player.episodes] == [(1, 0), (1, 0), (0, 10), (0, 10)]
+    assert [episode.infos for episode in it.player.collect().episodes] == [(1, 0), (1, 0), (0, 10), (0, 10)]
 
 
 def test_values_are_gathered_from_environments_that_reset_on_the_next_step():

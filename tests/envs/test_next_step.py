@@ -42,7 +42,7 @@ def equal(first, second):
 @BOTH
 def test_the_step_after_an_episodes_end_is_no_transition_also_in_the_next_rollout(made, kind):
     player = made(kind, "env.num_envs=2", "algo.num_steps=5", "env.max_episode_steps=5").player
-    first, second, third = (player.collect() for _ in range(3))
+    first, second, third = (player.collect().rollout for _ in range(3))
     # five steps, one reset, five steps, one reset: the first reset is the first row of the second rollout
     for rollout, resets, ends in ((first, [], [4]), (second, [0], []), (third, [1], [0])):
         want = torch.ones(5, 2, dtype=torch.bool)
@@ -58,7 +58,7 @@ def test_the_step_after_an_episodes_end_is_no_transition_also_in_the_next_rollou
 @BOTH
 def test_the_final_observation_is_the_one_that_the_last_step_returned(made, kind):
     player = made(kind, "env.num_envs=3", "algo.num_steps=13", "env.max_episode_steps=5").player
-    rollout = player.collect()
+    rollout = player.collect().rollout
     assert rollout.truncated.nonzero()[:, 0].tolist() == [4, 4, 4, 10, 10, 10]
     assert torch.equal(rollout.final_obs, rollout.obs[1:][rollout.truncated])
     fresh = rollout.obs[1:][~rollout.valid]
@@ -71,8 +71,7 @@ def test_episodes_have_the_lengths_and_returns_of_their_transitions(made, kind):
     player = made(kind, "env.num_envs=2", "algo.num_steps=4", "env.max_episode_steps=5").player
     told = []
     for _ in range(6):
-        player.collect()
-        told.append(player.episodes)
+        told.append(player.collect().episodes)
     # ends in steps 5, 11, 17 and 23
     five = [Episode(5.0, 5)] * 2
     assert told == [[], five, five, [], five, five]
@@ -83,8 +82,9 @@ def test_without_its_resets_a_native_rollout_is_that_of_single_environments(made
     player = made(NATIVE, "env.num_envs=3", "algo.num_steps=60").player
     rollouts, episodes = [], []
     for _ in range(3):
-        rollouts.append(player.collect())
-        episodes += player.episodes
+        collected = player.collect()
+        rollouts.append(collected.rollout)
+        episodes += collected.episodes
     obs = torch.cat([rollout.obs[:-1] for rollout in rollouts] + [rollouts[-1].obs[-1:]])
     actions, rewards, terminated, valid = (
         torch.cat([getattr(rollout, name) for rollout in rollouts])
@@ -115,7 +115,8 @@ def test_without_its_resets_a_native_rollout_is_that_of_single_environments(made
 
 def test_without_its_resets_a_pooled_rollout_is_what_envpool_counts_as_steps(made):
     player = made(POOL, "env=lunarlander", "env.num_envs=2", "algo.num_steps=300").player
-    rollout = player.collect()
+    collected = player.collect()
+    rollout = collected.rollout
     pool = envpool.make_gymnasium("LunarLander-v3", num_envs=2, seed=[42, 43], num_threads=1)
     seen, _ = pool.reset()
     totals, want = np.zeros(2), []
@@ -128,7 +129,7 @@ def test_without_its_resets_a_pooled_rollout_is_what_envpool_counts_as_steps(mad
             want.append((infos["elapsed_step"][env], pytest.approx(totals[env], rel=1e-5)))
             totals[env] = 0
     assert len(want) > 2
-    assert [(episode.length, episode.episode_return) for episode in player.episodes] == want
+    assert [(episode.length, episode.episode_return) for episode in collected.episodes] == want
 
 
 # What a reset must not reach
@@ -143,7 +144,7 @@ def test_whatever_stands_in_a_reset_row_the_same_weights_come_out_bit_for_bit(ma
         config, _, policy, player = made(*overrides)
         teacher, told = learner(config, policy, fabric), []
         for _ in range(3):
-            rollout = player.collect()
+            rollout = player.collect().rollout
             bad = ~rollout.valid if where == "resets" else rollout.valid & rollout.valid.cumsum(0).eq(2)
             assert bad.any()
             assert rollout.valid.any()
@@ -169,10 +170,10 @@ def test_the_normaliser_counts_transitions_alone(made, fabric, kind):
     config, _, policy, player = made(
         kind, "env.num_envs=2", "algo.num_steps=14", "env.max_episode_steps=6", "env.normalize_observations=true"
     )
-    rollout = player.collect()
+    rollout = player.collect().rollout
     learner(config, policy, fabric).update(rollout, 1.0)
     assert int(rollout.valid.sum()) == 24
-    moments = policy.preprocessor.normalizer.moments
+    moments = policy.actor.preprocessor.normalizer.moments
     rows = rollout.obs[:-1][rollout.valid].double()
     torch.testing.assert_close(moments.variance().double(), rows.var(0, correction=0), rtol=1e-4, atol=1e-6)
 
@@ -190,16 +191,13 @@ class Pair:
 
 
 def test_no_minibatch_is_empty_where_resets_leave_an_odd_number_of_rows(made, fabric):
-    from rlexp.learn.learner import Learner
-
     config, _, policy, player = made(
         NATIVE, "env.num_envs=1", "algo.num_steps=6", "env.max_episode_steps=3", "fabric.devices=2",
         "topology.share_data=true", "algo.per_rank_batch_size=1",
     )  # fmt: skip
-    rollout = player.collect()
+    rollout = player.collect().rollout
     assert int(rollout.valid.sum()) == 5
-    teacher = Learner(config, policy, fabric, Pair(), torch.Generator().manual_seed(0), 1)
-    teacher.update(rollout, 1.0)
+    learner(config, policy, fabric, ranks=Pair()).update(rollout, 1.0)
     assert bool(state_of(policy).isfinite().all())
 
 
@@ -210,16 +208,16 @@ def test_no_minibatch_is_empty_where_resets_leave_an_odd_number_of_rows(made, fa
 def test_the_same_seed_gives_the_same_rollouts_and_another_seed_others(made, kind):
     first, second, other = made(kind).player, made(kind).player, made(kind, "seed=7").player
     for _ in range(2):
-        one = first.collect()
-        assert equal(one, second.collect())
-        assert not torch.equal(one.obs, other.collect().obs)
+        one = first.collect().rollout
+        assert equal(one, second.collect().rollout)
+        assert not torch.equal(one.obs, other.collect().rollout.obs)
 
 
 def test_the_number_of_threads_changes_nothing(made):
     lander = (POOL, "env=lunarlander", "env.num_envs=5", "algo.num_steps=200")
     first, second = (made(*lander, f"env.threads={threads}").player for threads in (1, 3))
     for _ in range(2):
-        assert equal(first.collect(), second.collect())
+        assert equal(first.collect().rollout, second.collect().rollout)
 
 
 def test_each_pooled_environment_has_a_seed_of_its_own():
@@ -246,16 +244,17 @@ def test_each_pooled_environment_has_a_seed_of_its_own():
 def test_envpool_steps_the_environments_that_gymnasium_evaluates(made, env_id):
     bounds = made(POOL, "env=gym", f"env.id={env_id}", "algo.num_steps=210")
     assert bounds.envs.spec == check_environment(bounds.config)
-    rollout = bounds.player.collect()
+    collected = bounds.player.collect()
+    rollout = collected.rollout
     assert bool(rollout.obs.isfinite().all())
     limit = gymnasium.spec(env_id).max_episode_steps
-    assert all(episode.length <= limit for episode in bounds.player.episodes)
+    assert all(episode.length <= limit for episode in collected.episodes)
     if env_id == "Pendulum-v1":
         assert rollout.truncated.nonzero()[:, 0].unique().tolist() == [limit - 1]
 
 
 def test_keyword_arguments_reach_the_native_environment(made):
-    rollout = made(NATIVE, "+env.kwargs.sutton_barto_reward=true").player.collect()
+    rollout = made(NATIVE, "+env.kwargs.sutton_barto_reward=true").player.collect().rollout
     assert torch.equal(rollout.rewards, -rollout.terminated.float())
 
 

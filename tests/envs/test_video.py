@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from rlexp.envs import VideoSettings, make_environments
+from rlexp.envs.encoder import Encoder
 from rlexp.envs.frames import Frames
-from rlexp.envs.video import Encoder
 from tests.commands import only, video, wait_for
 from tests.environments import Drawing
 from tests.helpers import composed

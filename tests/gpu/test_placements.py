@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from rlexp.files.checkpoint import load
 from tests.commands import command, environment, error_line, is_time, metrics, only, processes_with, summary, wait_for
 from tests.launch.forked import children
 from tests.launch.test_torchrun import STANDALONE, Torchrun
@@ -59,8 +60,8 @@ def trained(cwd, *overrides: str, accelerator: str = "cuda") -> tuple[dict, list
     for row in rows:
         for name in ("Loss/policy_loss", "Loss/value_loss", "Loss/entropy_loss", "Info/grad_norm"):
             assert math.isfinite(float(row[name])), (name, row)
-    state = torch.load(only(cwd / "RUN" / "checkpoints", "last.ckpt"), weights_only=True)
-    assert all(value.device.type == "cpu" and value.isfinite().all() for value in state["policy"].values())
+    state = load(only(cwd / "RUN" / "checkpoints", "last.safetensors"))
+    assert all(value.device.type == "cpu" and value.isfinite().all() for value in state.learner.agent.values())
     return told, rows
 
 
@@ -115,7 +116,7 @@ def test_a_run_on_a_gpu_goes_on_and_is_evaluated_on_the_cpu(words, tmp_path):
     assert done.returncode == 0, done.stderr
     assert summary(tmp_path / "cwd" / "RUN")["env_steps"] == total
     assert metrics(tmp_path / "cwd" / "RUN")[: len(rows)] == rows
-    checkpoint = "checkpoint=RUN/checkpoints/last.ckpt"
+    checkpoint = "checkpoint=RUN/checkpoints/last.safetensors"
     done = command(checkpoint, "episodes=2", cwd=tmp_path / "cwd", module="rlexp.evaluate")
     assert done.returncode == 0, done.stderr
 

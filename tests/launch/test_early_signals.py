@@ -26,7 +26,7 @@ LATER = [(0.2, signal.SIGTERM), *((seconds, number) for seconds in (0.4, 0.9, 1.
 @pytest.mark.parametrize("module", ["rlexp.main", pytest.param("rlexp.evaluate", marks=pytest.mark.slow)])
 def test_a_signal_in_the_first_seconds_ends_in_one_line(module, seconds, number, tmp_path):
     """The times count from where Python starts to import rlexp: before that no code of rlexp has run."""
-    words = [*ENDLESS, "hydra.run.dir=RUN"] if module == "rlexp.main" else ["checkpoint=none.ckpt"]
+    words = [*ENDLESS, "hydra.run.dir=RUN"] if module == "rlexp.main" else ["checkpoint=none.safetensors"]
     python = [sys.executable, "-X", "importtime", "-m", module]
     process = subprocess.Popen(
         [*python, *words], cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -44,7 +44,7 @@ def test_a_signal_in_the_first_seconds_ends_in_one_line(module, seconds, number,
     _, stderr = process.communicate(timeout=60)
     lines = [line for line in stderr.splitlines() if not line.startswith("import time:")]
     if module == "rlexp.evaluate" and process.returncode == 1:  # it was done before
-        assert lines[-1].startswith("error: checkpoint=none.ckpt")
+        assert lines[-1].startswith("error: checkpoint=none.safetensors")
         return
     assert (lines, process.returncode) == ([f"stopped by {number.name}"], 128 + number)
     if (tmp_path / "RUN").exists():

@@ -50,7 +50,7 @@ def assert_whole(cwd: Path, seeds: tuple[int, ...] = (1, 2)) -> None:
         assert values["world_size"] == devices
         players = devices if topology == "coupled" else 1
         assert values["env_steps"] == values["updates"] * 16 * players == 64 // (16 * players) * 16 * players
-        assert (folder / "checkpoints" / "last.ckpt").is_file()
+        assert (folder / "checkpoints" / "last.safetensors").is_file()
     assert not processes_in(cwd)
 
 
@@ -207,7 +207,7 @@ def test_jobs_in_parallel_save_when_the_sweep_is_stopped(number, tmp_path):
     assert [row[2] for row in sweep_rows(stdout)[1:]] == ["interrupted", "interrupted", "not started"]
     for job in jobs(tmp_path):
         assert summary(job)["state"] == "interrupted"
-        assert (job / "checkpoints" / "last.ckpt").is_file()
+        assert (job / "checkpoints" / "last.safetensors").is_file()
     lines = stdout[: stdout.index("\nsweep:")].splitlines()
     assert {line[:4] for line in lines if line} == {"[0] ", "[1] ", number.name[:4]}
     assert sum("interrupted; saved after" in line for line in lines) == 2

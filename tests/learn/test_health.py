@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from rlexp.collect import build
 from rlexp.envs.tensors.base import Reached
 from rlexp.envs.tensors.cartpole import CartPole
 from rlexp.errors import Fault, RunFailed
 from rlexp.files.checkpoint import load
 from rlexp.learn.health import check_rollout
 from rlexp.run.evaluation import evaluate
-from rlexp.topology import coupled
 from tests.commands import metrics, summary
 from tests.helpers import agent, learner, state_of
 from tests.launch.forked import done
@@ -29,10 +29,10 @@ def poisoned(what: str, at: int, seed: int = -1, value: str = "nan") -> list[str
 
 def assert_nothing_poisoned(run_dir: Path, steps: int) -> None:
     """Require a last checkpoint of before `steps`, that loads and holds finite numbers only."""
-    state = load(run_dir / "checkpoints" / "last.ckpt")
-    assert 0 < state["env_steps"] <= steps
-    assert all(value.isfinite().all() for value in state["policy"].values())
-    assert state["env_steps"] == int(metrics(run_dir)[-1]["env_steps"])
+    state = load(run_dir / "checkpoints" / "last.safetensors")
+    assert 0 < state.env_steps <= steps
+    assert all(value.isfinite().all() for value in state.learner.agent.values())
+    assert state.env_steps == int(metrics(run_dir)[-1]["env_steps"])
 
 
 # Environments
@@ -47,7 +47,7 @@ def test_a_number_that_is_not_finite_is_told_with_its_environment_and_step(what,
     _, envs, _, player = agent(*words)
     try:
         with pytest.raises(Fault) as caught:
-            check_rollout(player.collect(), envs.spec.observation, 3, 64, 4)
+            check_rollout(player.collect().rollout, envs.spec.observation, 3, 64, 4)
     finally:
         player.close()
     kind = "reward" if what == "reward" else "observation"
@@ -58,13 +58,13 @@ def test_a_number_that_is_not_finite_is_told_with_its_environment_and_step(what,
 @pytest.mark.parametrize("env", ["env=cartpole", "id=Picture-v0", "id=Mixed-v0", "id=Counting-v0"])
 def test_what_is_finite_passes(env):
     _, envs, _, player = agent(env, "env.num_envs=2", "algo.num_steps=64")
-    check_rollout(player.collect(), envs.spec.observation, 0, 0, 2)
+    check_rollout(player.collect().rollout, envs.spec.observation, 0, 0, 2)
     player.close()
 
 
 def test_the_numbers_beside_a_picture_are_checked_too():
     _, envs, _, player = agent("id=Mixed-v0", "env.num_envs=2", "algo.num_steps=64")
-    rollout = player.collect()
+    rollout = player.collect().rollout
     player.close()
     rollout.obs[5, 1, :4].view(torch.float32).fill_(torch.inf)
     with pytest.raises(Fault, match=r"observation \(inf\) from environment 1 of rank 0 at step 10"):
@@ -115,7 +115,7 @@ class Breaking(CartPole):
     ],
 )
 def test_environments_of_tensors_are_checked_too(what, topology, tmp_path, monkeypatch):
-    monkeypatch.setattr(coupled, "tensor_environment", lambda env_id: Breaking(what))
+    monkeypatch.setattr(build, "tensor_environment", lambda env_id: Breaking(what))
     with pytest.raises(RunFailed, match=rf"^non-finite {what} .* from environment \d of rank \d at step \d+; mend"):
         launched(tmp_path / "run", "env.backend=torch", "checkpoint.every=1", *topology, updates=20)
     assert summary(tmp_path / "run")["state"] == "failed"
@@ -126,7 +126,7 @@ def test_an_evaluation_does_not_report_what_is_not_finite(what):
     config, _, policy, player = agent(*poisoned(what, 4))
     player.close()
     with pytest.raises(Fault, match=f"non-finite {'return' if what == 'reward' else 'observation'} .*seed 2147"):
-        evaluate(config, policy, 2, seed=0)
+        evaluate(config, policy.actor, 2, seed=0)
 
 
 # Updates
@@ -148,6 +148,10 @@ SKIP = ("compile=false", "env=cartpole", "env.num_envs=2", "algo.num_steps=8", "
         "algo.update_epochs=2", "algo.skip_nonfinite_gradients=true", "env.normalize_observations=true")  # fmt: skip
 
 
+def optimizer_of(teacher):
+    return teacher.stepper.steppers["policy"].optimizer
+
+
 def huge(rollout):
     """Return a rollout with rewards that are finite, while every loss made of them is not."""
     return replace(rollout, rewards=torch.full_like(rollout.rewards, 1e30))
@@ -159,16 +163,16 @@ def test_a_step_that_is_skipped_changes_nothing(optimizer, first, fabric):
     config, _, policy, player = agent(*SKIP, f"algo.optimizer={optimizer}", "algo.weight_decay=0.1")
     teacher = learner(config, policy, fabric)
     if not first:
-        assert teacher.update(player.collect(), 1.0).skipped_steps == 0
+        assert teacher.update(player.collect().rollout, 1.0).skipped_steps == 0
     weights = teacher.weights.detach().clone()
-    slots = {name: value.clone() for name, value in teacher._stepper.optimizer.state[teacher.weights].items()}
-    told = teacher.update(huge(player.collect()), 1.0)
+    slots = {name: value.clone() for name, value in optimizer_of(teacher).state[teacher.weights].items()}
+    told = teacher.update(huge(player.collect().rollout), 1.0)
     assert told.skipped_steps == 4
     assert torch.equal(teacher.weights, weights)
-    for name, value in teacher._stepper.optimizer.state[teacher.weights].items():
+    for name, value in optimizer_of(teacher).state[teacher.weights].items():
         if name != "step" or optimizer != "rmsprop":
             assert torch.equal(value, slots.get(name, torch.zeros_like(value))), name
-    assert teacher.update(player.collect(), 1.0).skipped_steps == 0
+    assert teacher.update(player.collect().rollout, 1.0).skipped_steps == 0
     assert state_of(policy).isfinite().all()
     assert not torch.equal(teacher.weights, weights)
     player.close()
@@ -180,7 +184,7 @@ def test_the_switch_changes_no_run_without_bad_gradients(fabric):
         config, _, policy, player = agent(*SKIP[:-2], f"algo.skip_nonfinite_gradients={switch}")
         teacher = learner(config, policy, fabric)
         for _ in range(3):
-            told = teacher.update(player.collect(), 1.0)
+            told = teacher.update(player.collect().rollout, 1.0)
         ends.append((state_of(policy), told))
         player.close()
     assert torch.equal(ends[0][0], ends[1][0])
@@ -208,5 +212,5 @@ def test_single_bad_gradients_are_skipped_and_counted_on_all_ranks(extras, tmp_p
     assert skipped[1] > 0  # the rollout of steps 9 to 16
     assert skipped[1] == int(skipped[1])
     assert skipped[2:] == [0] * (len(rows) - 2)
-    state = load(command.cwd / "RUN" / "checkpoints" / "last.ckpt")
-    assert all(value.isfinite().all() for value in state["policy"].values())
+    state = load(command.cwd / "RUN" / "checkpoints" / "last.safetensors")
+    assert all(value.isfinite().all() for value in state.learner.agent.values())

@@ -1,13 +1,15 @@
-from dataclasses import astuple, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from lightning.fabric import Fabric
 
+from rlexp.algos.losses import normalized
 from rlexp.collect.player import Player
 from rlexp.data.rollout import Rollout
-from rlexp.learn.stepper import normalized
+from rlexp.data.state import LearnerState
+from rlexp.files.codec import decode, encode
 from tests.helpers import agent, composed, generator, learner, recording, state_of
 
 CARTPOLE = ("env=cartpole", "env.num_envs=3", "algo.num_steps=35", "algo.per_rank_batch_size=32")
@@ -37,20 +39,20 @@ def made(fabric):
 @pytest.mark.parametrize("env", ["env=cartpole", "env=pendulum", "id=Picture-v0", "id=Mixed-v0"])
 def test_on_the_first_step_the_ratio_is_one(made, env):
     _, _, teacher, player = made(env, *ONE_STEP, "algo.normalize_advantages=false")
-    metrics = teacher.update(player.collect(), 1.0)
+    metrics = teacher.update(player.collect().rollout, 1.0)
     assert abs(metrics.approx_kl) < 1e-6
     assert metrics.clip_fraction == 0
 
 
 def test_on_later_steps_the_ratio_moves(made):
     _, _, teacher, player = made(*CARTPOLE, "algo.learning_rate=1e-2")
-    assert teacher.update(player.collect(), 1.0).approx_kl > 1e-4
+    assert teacher.update(player.collect().rollout, 1.0).approx_kl > 1e-4
 
 
 @pytest.mark.parametrize(("size", "sizes"), [(32, [26, 26, 26, 27]), (35, [35] * 3), (104, [52, 53]), ("null", [105])])
 def test_each_epochs_minibatches_cover_every_row_once_and_differ_by_one_at_most(made, size, sizes):
     config, _, teacher, player = made(*CARTPOLE[:-1], f"algo.per_rank_batch_size={size}", record=True)
-    rollout = player.collect()
+    rollout = player.collect().rollout
     teacher.update(rollout, 1.0)
     rows = {tuple(row) for row in rollout.obs[:-1].flatten(0, 1).tolist()}
     assert len(rows) == 105
@@ -64,7 +66,7 @@ def test_each_epochs_minibatches_cover_every_row_once_and_differ_by_one_at_most(
 
 def test_the_columns_of_a_minibatch_belong_together(made):
     config, _, teacher, player = made(*CARTPOLE, "algo.update_epochs=1", record=True)
-    rollout = player.collect()
+    rollout = player.collect().rollout
     teacher.update(rollout, 1.0)
     index = {tuple(row): i for i, row in enumerate(rollout.obs[:-1].flatten(0, 1).tolist())}
     for batch in config.algo.seen:
@@ -75,14 +77,14 @@ def test_the_columns_of_a_minibatch_belong_together(made):
 
 def test_every_epoch_has_an_order_of_its_own(made):
     config, _, teacher, player = made(*CARTPOLE, "algo.update_epochs=2", record=True)
-    teacher.update(player.collect(), 1.0)
+    teacher.update(player.collect().rollout, 1.0)
     assert not torch.equal(config.algo.seen[0].obs, config.algo.seen[4].obs)
 
 
 @pytest.mark.parametrize("normalize", [True, False])
 def test_advantages_are_normalised_on_request_in_each_minibatch(made, normalize):
     config, _, teacher, player = made(*CARTPOLE, f"algo.normalize_advantages={normalize}", record=True)
-    teacher.update(player.collect(), 1.0)
+    teacher.update(player.collect().rollout, 1.0)
     means = torch.stack([batch.advantages.mean() for batch in config.algo.seen])
     deviations = torch.stack([batch.advantages.std() for batch in config.algo.seen])
     normal = bool((means.abs() < 1e-5).all()) and bool(((deviations - 1).abs() < 1e-4).all())
@@ -93,34 +95,34 @@ def test_normalising_advantages_changes_the_weights_that_come_out(made):
     results = []
     for normalize in (True, False):
         _, policy, teacher, player = made(*CARTPOLE, f"algo.normalize_advantages={normalize}")
-        teacher.update(player.collect(), 1.0)
+        teacher.update(player.collect().rollout, 1.0)
         results.append(state_of(policy))
     assert not torch.allclose(*results)
 
 
 def test_a_minibatch_of_one_row_is_not_normalised_away(made):
     _, policy, teacher, player = made(*CARTPOLE[:2], "algo.num_steps=2", "algo.per_rank_batch_size=1")
-    metrics = teacher.update(player.collect(), 1.0)
+    metrics = teacher.update(player.collect().rollout, 1.0)
     assert metrics.policy_loss != 0
     assert bool(state_of(policy).isfinite().all())
 
 
 def test_target_kl_ends_the_update_after_the_epoch_that_exceeds_it(made):
     config, _, teacher, player = made(*CARTPOLE, "algo.target_kl=1e-9", "algo.update_epochs=7", record=True)
-    teacher.update(player.collect(), 1.0)
+    teacher.update(player.collect().rollout, 1.0)
     assert len(config.algo.seen) == 4
 
 
 def test_a_generous_target_kl_never_ends_an_update(made):
     config, _, teacher, player = made(*CARTPOLE, "algo.target_kl=1e9", "algo.update_epochs=7", record=True)
-    teacher.update(player.collect(), 1.0)
+    teacher.update(player.collect().rollout, 1.0)
     assert len(config.algo.seen) == 28
 
 
 @pytest.mark.parametrize(("anneal", "rate"), [(True, 0.0025), (False, 0.01)])
 def test_the_learning_rate_is_annealed_on_request(made, anneal, rate):
     _, _, teacher, player = made(*CARTPOLE, f"algo.anneal_lr={anneal}", "algo.learning_rate=0.01")
-    assert teacher.update(player.collect(), 0.25).learning_rate == pytest.approx(rate)
+    assert teacher.update(player.collect().rollout, 0.25).learning_rate == pytest.approx(rate)
 
 
 def test_the_annealed_rate_is_the_one_that_steps_are_taken_with(made):
@@ -128,7 +130,7 @@ def test_the_annealed_rate_is_the_one_that_steps_are_taken_with(made):
     for left in (1.0, 0.5):
         _, policy, teacher, player = made(*CARTPOLE, *ONE_STEP, "algo.optimizer=sgd", "algo.learning_rate=0.1")
         before = state_of(policy)
-        teacher.update(player.collect(), left)
+        teacher.update(player.collect().rollout, left)
         moved.append(state_of(policy) - before)
     torch.testing.assert_close(moved[0], 2 * moved[1], atol=1e-6, rtol=1e-3)
 
@@ -137,7 +139,7 @@ def test_the_annealed_rate_is_the_one_that_steps_are_taken_with(made):
 def test_every_optimizer_moves_the_weights(made, optimizer):
     _, policy, teacher, player = made(*CARTPOLE, f"algo.optimizer={optimizer}", "algo.learning_rate=0.01")
     before = state_of(policy)
-    teacher.update(player.collect(), 1.0)
+    teacher.update(player.collect().rollout, 1.0)
     after = state_of(policy)
     assert bool(after.isfinite().all())
     assert float((after - before).abs().max()) > 1e-4
@@ -149,7 +151,7 @@ def test_gradients_are_clipped_to_the_norm_of_the_settings(made):
         "algo.max_grad_norm=0.1",
     )  # fmt: skip
     before = state_of(policy)
-    metrics = teacher.update(player.collect(), 1.0)
+    metrics = teacher.update(player.collect().rollout, 1.0)
     assert metrics.grad_norm > 0.1
     assert float((state_of(policy) - before).norm()) == pytest.approx(0.1, rel=1e-3)
 
@@ -159,7 +161,7 @@ def test_a_gradient_norm_of_zero_in_the_settings_turns_clipping_off(made):
         *CARTPOLE, *ONE_STEP, "algo.optimizer=sgd", "algo.learning_rate=1", "algo.max_grad_norm=0"
     )
     before = state_of(policy)
-    metrics = teacher.update(player.collect(), 1.0)
+    metrics = teacher.update(player.collect().rollout, 1.0)
     assert float((state_of(policy) - before).norm()) == pytest.approx(metrics.grad_norm, rel=1e-3)
 
 
@@ -168,7 +170,7 @@ def test_one_sgd_step_equals_torch_by_hand(made):
     config, policy, teacher, player = made(
         *CARTPOLE, *ONE_STEP, "algo.optimizer=sgd", "algo.learning_rate=0.5", "algo.ent_coef=0.1",
     )  # fmt: skip
-    rollout = player.collect()
+    rollout = player.collect().rollout
     other = agent(*CARTPOLE).policy
     other.load_state_dict(policy.state_dict())
     obs, actions = rollout.obs[:-1].flatten(0, 1), rollout.actions.flatten()
@@ -182,7 +184,7 @@ def test_one_sgd_step_equals_torch_by_hand(made):
             advantages[t] = carried
     assert not rollout.truncated.any()
     returns, advantages = (advantages + values[:-1]).flatten(), advantages.flatten()
-    distribution = torch.distributions.Categorical(logits=other.act(obs))
+    distribution = torch.distributions.Categorical(logits=other.actor(obs))
     normal = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
     policy_loss = -((distribution.log_prob(actions) - rollout.log_prob.flatten()).exp() * normal).mean()
     value_loss = torch.nn.functional.mse_loss(other.values(obs), returns)
@@ -206,7 +208,7 @@ def test_the_same_seed_gives_the_same_weights_and_metrics(made, algo):
     results = []
     for _ in range(2):
         _, policy, teacher, player = made("env=cartpole", f"algo={algo}", "env.normalize_rewards=true")
-        metrics = [teacher.update(player.collect(), 1.0) for _ in range(3)]
+        metrics = [teacher.update(player.collect().rollout, 1.0) for _ in range(3)]
         results.append((state_of(policy), metrics))
     assert torch.equal(results[0][0], results[1][0])
     assert results[0][1] == results[1][1]
@@ -221,7 +223,7 @@ REWARDS = ("id=Counting-v0", "env.num_envs=2", "algo.num_steps=9", "algo.per_ran
 @pytest.mark.parametrize("more", [(), ("env.normalize_rewards=true", "env.clip_rewards=0.5")])
 def test_a_rollout_is_never_rewritten(made, more):
     _, _, teacher, player = made(*REWARDS, "+env.kwargs.end=truncated", "env.normalize_observations=true", *more)
-    rollout = player.collect()
+    rollout = player.collect().rollout
     before = {name: value.clone() for name, value in vars(rollout).items()}
     teacher.update(rollout, 1.0)
     assert all(torch.equal(getattr(rollout, name), value) for name, value in before.items())
@@ -233,7 +235,7 @@ def returns_of(made, *more, updates=1):
         *REWARDS, "algo.gamma=0", "algo.gae_lambda=0", "algo.update_epochs=1", *more, record=True
     )
     for _ in range(updates):
-        rollout = player.collect()
+        rollout = player.collect().rollout
         teacher.update(rollout, 1.0)
     rows = {
         tuple(row): float(value)
@@ -271,8 +273,8 @@ def rewarded(made, rewards, *more):
         "id=Counting-v0", "env.num_envs=1", f"algo.num_steps={len(rewards)}", "algo.per_rank_batch_size=null",
         "env.normalize_rewards=true", *more,
     )  # fmt: skip
-    rollout = replace(player.collect(), rewards=torch.tensor(rewards).view(-1, 1))
-    return teacher._scaled_rewards(rollout)[:, 0].tolist()
+    rollout = replace(player.collect().rollout, rewards=torch.tensor(rewards).view(-1, 1))
+    return teacher.rewards.scaled(rollout)[:, 0].tolist()
 
 
 @pytest.mark.parametrize("rewards", [[7.0], [1e6], [-2.0] * 5, [-1e-2] * 3])
@@ -307,7 +309,7 @@ def test_equal_advantages_are_normalised_to_zero_not_to_their_rounding_errors():
 
 def test_equal_returns_leave_no_variance_to_explain(made):
     _, _, teacher, player = made("env=cartpole", "algo.gamma=0", "algo.gae_lambda=0")
-    rollout = player.collect()
+    rollout = player.collect().rollout
     metrics = teacher.update(replace(rollout, rewards=torch.full_like(rollout.rewards, 0.1)), 1.0)
     assert metrics.explained_variance == 0
 
@@ -315,7 +317,7 @@ def test_equal_returns_leave_no_variance_to_explain(made):
 def test_the_first_normalised_rollout_is_bounded_too(made):
     _, policy, _, _ = made("env=cartpole", "env.normalize_observations=true")
     huge = torch.tensor([[1e6, -1e6, 1.0, 0.0]])
-    assert policy.preprocessor(huge)[0].tolist() == [[10, -10, 1, 0]]
+    assert policy.actor.preprocessor(huge)[0].tolist() == [[10, -10, 1, 0]]
 
 
 @pytest.mark.parametrize(
@@ -344,12 +346,12 @@ def test_recorded_log_probabilities_are_those_of_the_distribution_that_was_sampl
     fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
     config, envs, policy, _ = agent(env, f"fabric.precision={precision}", *ONE_STEP, "algo.normalize_advantages=false")
     with torch.no_grad():
-        policy.actor_head.weight.normal_(0, 3, generator=generator())
-    player = Player(envs, [1, 2, 3, 4], policy, 64, generator(5), False, fabric.autocast)
-    rollout, noise = player.collect(), policy.distribution.noise((64, 4), generator(5))
+        policy.actor.head.weight.normal_(0, 3, generator=generator())
+    player = Player(envs, [1, 2, 3, 4], policy.actor, 64, generator(5), fabric.autocast)
+    rollout, noise = player.collect().rollout, policy.actor.distribution.noise((64, 4), generator(5))
     player.close()
     with torch.no_grad(), fabric.autocast():
-        params = torch.stack([policy.act(rows).float() for rows in rollout.obs[:-1]])
+        params = torch.stack([policy.actor(rows).float() for rows in rollout.obs[:-1]])
     if env == "env=cartpole":
         actions = (params + noise).argmax(-1)
         want = torch.distributions.Categorical(logits=params).log_prob(actions)
@@ -366,7 +368,7 @@ def test_reward_statistics_carry_discounted_sums_from_rollout_to_rollout(made):
     _, _, teacher, player = made(*REWARDS, "env.normalize_rewards=true", "algo.gamma=0.5")
     sums, total = [], 0.0
     for _ in range(3):
-        rollout = player.collect()
+        rollout = player.collect().rollout
         teacher.update(rollout, 1.0)
         for reward, done in zip(rollout.rewards[:, 0].tolist(), rollout.terminated[:, 0].tolist(), strict=True):
             total += reward
@@ -381,26 +383,26 @@ def test_observation_statistics_are_those_of_all_observations_acted_on(made):
     _, policy, teacher, player = made("env=cartpole", "env.normalize_observations=true")
     seen = []
     for _ in range(3):
-        rollout = player.collect()
+        rollout = player.collect().rollout
         seen.append(rollout.obs[:-1].flatten(0, 1).double().numpy())
         teacher.update(rollout, 1.0)
-    moments = policy.preprocessor.normalizer.moments
+    moments = policy.actor.preprocessor.normalizer.moments
     np.testing.assert_allclose(moments.mean, np.concatenate(seen).mean(0), rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(moments.variance(), np.concatenate(seen).var(0), rtol=1e-9)
 
 
 def test_the_vector_of_a_dict_with_images_is_normalised_too(made):
     _, policy, teacher, player = made("id=Mixed-v0", "env.normalize_observations=true")
-    rollout = player.collect()
+    rollout = player.collect().rollout
     teacher.update(rollout, 1.0)
     places = rollout.obs[:-1, :, :8].contiguous().view(torch.float32).flatten(0, 1).double()
-    np.testing.assert_allclose(policy.preprocessor.normalizer.moments.mean, places.mean(0), rtol=1e-9)
+    np.testing.assert_allclose(policy.actor.preprocessor.normalizer.moments.mean, places.mean(0), rtol=1e-9)
 
 
 def test_with_normalised_observations_the_first_ratio_is_one_in_every_update(made):
     _, _, teacher, player = made("env=cartpole", *ONE_STEP, "env.normalize_observations=true")
     for _ in range(3):
-        assert abs(teacher.update(player.collect(), 1.0).approx_kl) < 1e-6
+        assert abs(teacher.update(player.collect().rollout, 1.0).approx_kl) < 1e-6
 
 
 # Rows that are no transition
@@ -448,7 +450,7 @@ def test_invalid_rows_reach_no_loss_and_no_statistic(made, ending):
     assert torch.equal(weights, poisoned[0])
     assert torch.equal(variance, poisoned[1])
     assert metrics == poisoned[2]
-    assert all(np.isfinite(value) for each in metrics for value in astuple(each))
+    assert all(np.isfinite(value) for each in metrics for value in vars(each).values())
     rows = {tuple(row) for row in rollout.obs[:-1][rollout.valid].tolist()}
     for start in range(0, len(seen), 3):
         epoch = seen[start : start + 3]
@@ -498,7 +500,7 @@ def value_learned(made, as_termination):
     )  # fmt: skip
     updates = 40
     for update in range(updates):
-        rollout = player.collect()
+        rollout = player.collect().rollout
         assert int(rollout.truncated.sum()) == 16
         assert not rollout.terminated.any()
         if as_termination:
@@ -520,10 +522,9 @@ def test_the_value_would_be_far_less_if_truncation_counted_as_termination(made):
 # State
 
 
-def test_the_state_holds_plain_types_and_tensors_alone(made, tmp_path):
+def test_the_state_holds_plain_types_and_tensors_alone(made):
     _, _, teacher, player = made("env=cartpole", "env.normalize_rewards=true")
-    teacher.update(player.collect(), 1.0)
-    torch.save(teacher.state(), tmp_path / "state")
-    state = torch.load(tmp_path / "state", weights_only=True)
-    assert float(state["reward_moments"]["count"]) == float(teacher.reward_moments.count)
-    assert state["optimizer"]["state"][0]["step"] == 16
+    teacher.update(player.collect().rollout, 1.0)
+    state = decode(encode(teacher.learner.state()), LearnerState)
+    assert float(state.reward_moments["count"]) == float(teacher.reward_moments.count)
+    assert state.optimizers["policy"]["state"][0]["step"] == 16

@@ -2,26 +2,29 @@ import pytest
 import torch
 
 from rlexp.files.checkpoint import load
-from rlexp.learn.compiled import compiler_found
-from rlexp.learn.stepper import flatten_parameters
-from rlexp.models import build_policy
+from rlexp.learn.compiler import compiler_found
+from rlexp.models.flat import FlatPart
 from tests.commands import command
-from tests.helpers import agent, composed, learner, state_of
+from tests.helpers import agent, build_policy, composed, learner, state_of
 
 # One vector of parameters
+
+
+def flat_of(policy):
+    return FlatPart(policy.parts()["policy"], policy).weights
 
 
 def test_flat_parameters_keep_their_values():
     policy = build_policy(composed("env=cartpole"), agent("env=cartpole").envs.spec)
     before = {name: value.clone() for name, value in policy.state_dict().items()}
-    flatten_parameters(policy)
+    flat_of(policy)
     assert all(torch.equal(value, before[name]) for name, value in policy.state_dict().items())
 
 
 @pytest.mark.parametrize("overrides", [(), ("algo.shared_torso=true",), ("algo.hidden_sizes=[7,3]",)])
 def test_parameters_and_gradients_are_views_aligned_to_64_bytes(overrides):
     policy = agent("env=pendulum", *overrides).policy
-    flat = flatten_parameters(policy)
+    flat = flat_of(policy)
     count = 0
     for parameter in policy.parameters():
         for part, whole in ((parameter, flat), (parameter.grad, flat.grad)):
@@ -40,7 +43,7 @@ def test_parameters_and_gradients_are_views_aligned_to_64_bytes(overrides):
 
 def test_backward_writes_into_the_flat_gradient_and_leaves_the_gaps_at_zero():
     made = agent("env=cartpole", "algo.hidden_sizes=[7,3]")
-    flat = flatten_parameters(made.policy)
+    flat = flat_of(made.policy)
     made.policy(torch.randn(5, 4), torch.zeros(5, dtype=torch.int64)).log_prob.sum().backward()
     inside = torch.cat([parameter.grad.flatten() for parameter in made.policy.parameters()])
     assert float(inside.abs().sum()) > 0
@@ -49,7 +52,7 @@ def test_backward_writes_into_the_flat_gradient_and_leaves_the_gaps_at_zero():
 
 def test_a_state_loads_into_flat_parameters():
     one, other = agent("env=cartpole"), agent("env=cartpole", seed=5)
-    flat = flatten_parameters(one.policy)
+    flat = flat_of(one.policy)
     one.policy.load_state_dict(other.policy.state_dict())
     first = next(other.policy.parameters()).flatten()
     assert torch.equal(flat[: first.numel()], first)
@@ -81,7 +84,7 @@ def test_compiled_steps_equal_eager_ones(fabric, overrides):
             "env.normalize_observations=true", "env.normalize_rewards=true", f"compile={compiled}",
         )  # fmt: skip
         teacher = learner(made.config, made.policy, fabric)
-        metrics = [teacher.update(made.player.collect(), 1 - update / 3) for update in range(3)]
+        metrics = [teacher.update(made.player.collect().rollout, 1 - update / 3) for update in range(3)]
         made.player.close()
         results.append((state_of(made.policy), metrics[0]))
     (eager, first), (other, second) = results
@@ -96,6 +99,7 @@ def test_a_compiled_adam_counts_beyond_what_half_precision_can(tmp_path):
     shape = ("env.num_envs=4", "algo.num_steps=32", "algo.per_rank_batch_size=32", "total_timesteps=2560")
     done = command("compile=true", "fabric.precision=bf16-true", *shape, "hydra.run.dir=RUN", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    state = load(tmp_path / "RUN" / "checkpoints" / "last.ckpt")["learner"]["optimizer"]["state"][0]
+    saved = load(tmp_path / "RUN" / "checkpoints" / "last.safetensors")
+    state = saved.learner.optimizers["policy"]["state"][0]
     assert state["step"].dtype == torch.float32
     assert int(state["step"]) == 20 * 4 * 4  # updates, epochs, minibatches

@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from rlexp.data.spaces import ActionSpec, ImageSpec, ObservationSpec, SpaceSpec
-from rlexp.models import ActorCritic, build_policy, sampler
+from rlexp.models.acting import FastActor, fast_forward
+from rlexp.models.actor_critic import ActorCritic, Architecture
 from rlexp.models.encoders import ACTIVATIONS, Preprocessor, Symbols
 from rlexp.models.normalizer import moments_of
-from tests.helpers import composed, generator
+from tests.helpers import build_policy, composed, generator
 
 ACTIONS = {
     "discrete": ActionSpec("discrete", (4,), (), (0,), (), ()),
@@ -32,7 +33,7 @@ def build(observation=VECTOR, action="discrete", seed=0, **changes):
         "normalize": False, "clip": None, "squash": False,
     } | changes  # fmt: skip
     torch.manual_seed(seed)
-    return ActorCritic(SpaceSpec(observation, ACTIONS[action]), **settings)
+    return ActorCritic(SpaceSpec(observation, ACTIONS[action]), Architecture(**settings))
 
 
 def rows_of(spec, count=6, seed=0):
@@ -74,9 +75,9 @@ def test_the_fast_actor_equals_act(action, squash, activation, normalize):
     policy = perturb(build(action=action, squash=squash, activation=activation, normalize=normalize, clip=clip))
     rows = rows_of(VECTOR)
     if normalize:
-        policy.preprocessor.normalizer.merge(moments_of(3 * rows + 1).unsqueeze(0))
+        policy.actor.preprocessor.normalizer.merge(moments_of(3 * rows + 1).unsqueeze(0))
     with torch.no_grad():
-        torch.testing.assert_close(policy.actor()(rows), policy.act(rows), atol=1e-6, rtol=1e-6)
+        torch.testing.assert_close(fast_forward(policy.actor)(rows), policy.actor(rows), atol=1e-6, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -91,11 +92,11 @@ def test_the_sampler_samples_what_the_distribution_does(action, squash, activati
     policy = perturb(build(observation, action=action, squash=squash, activation=activation, normalize=True))
     few = rows_of(observation)
     for rows in (few, few.repeat(10_000, 1)) if observation is VECTOR else (few,):
-        noise = policy.distribution.noise((2, rows.shape[0]), torch.Generator().manual_seed(3))
+        noise = policy.actor.distribution.noise((2, rows.shape[0]), torch.Generator().manual_seed(3))
         with torch.no_grad():
-            sample = sampler(policy, noise)
+            sample = FastActor(policy.actor, rows.shape[0]).sampler(noise)
             for step in range(2):
-                expected = policy.distribution.sample(policy.act(rows), noise[step])
+                expected = policy.actor.distribution.sample(policy.actor(rows), noise[step])
                 torch.testing.assert_close(torch.from_numpy(sample(step, rows.numpy())), expected)
 
 
@@ -107,7 +108,7 @@ def test_the_fast_actor_equals_act_for_other_observations(observation, shared):
     policy = perturb(build(observation, shared_torso=shared))
     with torch.no_grad():
         rows = rows_of(observation)
-        torch.testing.assert_close(policy.actor()(rows), policy.act(rows), atol=1e-6, rtol=1e-6)
+        torch.testing.assert_close(fast_forward(policy.actor)(rows), policy.actor(rows), atol=1e-6, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -121,11 +122,11 @@ def test_forward_equals_log_prob_entropy_and_values_apart(observation, action, s
     policy = perturb(build(observation, action, shared_torso=shared))
     rows = rows_of(observation)
     with torch.no_grad():
-        params = policy.act(rows)
-        actions = policy.distribution.sample(params, policy.distribution.noise((6,), generator()))
+        params = policy.actor(rows)
+        actions = policy.actor.distribution.sample(params, policy.actor.distribution.noise((6,), generator()))
         got = policy(rows, actions)
-        torch.testing.assert_close(got.log_prob, policy.log_prob(rows, actions))
-        torch.testing.assert_close(got.entropy, policy.distribution.entropy(params))
+        torch.testing.assert_close(got.log_prob, policy.actor.log_prob(rows, actions))
+        torch.testing.assert_close(got.entropy, policy.actor.distribution.entropy(params))
         torch.testing.assert_close(got.values, policy.values(rows))
     assert got.log_prob.shape == got.entropy.shape == got.values.shape == (6,)
 
@@ -135,37 +136,37 @@ def test_a_shared_torso_is_one_set_of_parameters():
         return sum(parameter.numel() for parameter in policy.parameters())
 
     shared, separate = build(shared_torso=True), build()
-    torso = sum(parameter.numel() for parameter in separate.actor_torso.parameters())
+    torso = sum(parameter.numel() for parameter in separate.actor.torso.parameters())
     assert count(separate) - count(shared) == torso
-    assert shared.critic_torso is shared.actor_torso
+    assert shared.critic.torso is shared.actor.torso
 
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_the_value_trains_the_torso_of_the_actor_only_where_it_is_shared(shared):
     policy = perturb(build(shared_torso=shared))
     policy(rows_of(VECTOR), torch.zeros(6, dtype=torch.int64)).values.sum().backward()
-    assert (policy.actor_torso.layers[0].weight.grad is not None) == shared
+    assert (policy.actor.torso.layers[0].weight.grad is not None) == shared
 
 
 def test_orthogonal_initialisation_has_the_gains_of_the_example():
     policy = build(MIXED, hidden_sizes=[64, 64])
-    layers = [(layer, math.sqrt(2)) for layer in (*policy.actor_torso.layers, *policy.critic_torso.layers)]
+    layers = [(layer, math.sqrt(2)) for layer in (*policy.actor.torso.layers, *policy.critic.torso.layers)]
     layers += [(layer, math.sqrt(2)) for layer in policy.modules() if isinstance(layer, torch.nn.Conv2d)]
-    for layer, gain in [*layers, (policy.actor_head, 0.01), (policy.critic_head, 1.0)]:
+    for layer, gain in [*layers, (policy.actor.head, 0.01), (policy.critic.head, 1.0)]:
         singular = torch.linalg.svdvals(layer.weight.detach().flatten(1))
         torch.testing.assert_close(singular, torch.full_like(singular, gain), atol=1e-4, rtol=1e-4)
         assert not layer.bias.any()
 
 
 def test_without_orthogonal_initialisation_torchs_own_is_kept():
-    singular = torch.linalg.svdvals(build(ortho_init=False).actor_torso.layers[0].weight.detach())
+    singular = torch.linalg.svdvals(build(ortho_init=False).actor.torso.layers[0].weight.detach())
     assert float(singular.max() - singular.min()) > 0.05
 
 
 def test_a_gaussian_begins_with_the_deviation_of_the_settings():
     policy = build(action="box", log_std_init=-1.5)
-    assert policy.act(rows_of(VECTOR))[:, 2:].unique().tolist() == [-1.5]
-    assert build(action="discrete").log_std is None
+    assert policy.actor(rows_of(VECTOR))[:, 2:].unique().tolist() == [-1.5]
+    assert build(action="discrete").actor.log_std is None
 
 
 def test_images_stay_bytes_until_the_network_and_come_out_in_0_to_1():
@@ -249,7 +250,7 @@ def test_raw_numbers_of_a_row_of_bytes_are_not_normalised():
 
 
 def test_images_alone_need_no_normaliser():
-    assert build(IMAGE, normalize=True).preprocessor.normalizer is None
+    assert build(IMAGE, normalize=True).actor.preprocessor.normalizer is None
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 3), (7, 7), (35, 35), (36, 36), (84, 84), (100, 36)])
@@ -261,17 +262,17 @@ def test_an_image_of_any_size_gets_a_network(height, width):
 @pytest.mark.parametrize("observation", [VECTOR, MIXED], ids=["vector", "mixed"])
 def test_the_state_of_one_policy_makes_another_act_the_same(observation):
     first, second = perturb(build(observation, "box", normalize=True)), build(observation, "box", 9, normalize=True)
-    first.preprocessor.normalizer.merge(moments_of(torch.randn(9, observation.vector_size) * 3).unsqueeze(0))
+    first.actor.preprocessor.normalizer.merge(moments_of(torch.randn(9, observation.vector_size) * 3).unsqueeze(0))
     second.load_state_dict(first.state_dict())
     rows = rows_of(observation)
-    assert torch.equal(first.act(rows), second.act(rows))
+    assert torch.equal(first.actor(rows), second.actor(rows))
     assert torch.equal(first.values(rows), second.values(rows))
 
 
 def test_the_same_seed_gives_the_same_weights():
     pairs = list(itertools.zip_longest(build(seed=3).parameters(), build(seed=3).parameters()))
     assert all(torch.equal(a, b) for a, b in pairs)
-    assert not torch.equal(build(seed=4).actor_torso.layers[0].weight, build(seed=3).actor_torso.layers[0].weight)
+    assert not torch.equal(build(seed=4).actor.torso.layers[0].weight, build(seed=3).actor.torso.layers[0].weight)
 
 
 def test_a_policy_follows_its_config():
@@ -280,10 +281,10 @@ def test_a_policy_follows_its_config():
         "algo.shared_torso=true", "algo.log_std_init=-1", "env.normalize_observations=true", "env.clip_observations=4",
     )  # fmt: skip
     policy = build_policy(config, SpaceSpec(VECTOR, ACTIONS["box"]))
-    assert [layer.out_features for layer in policy.actor_torso.layers] == [7, 5]
+    assert [layer.out_features for layer in policy.actor.torso.layers] == [7, 5]
     assert policy.shared_torso
-    assert policy.log_std.tolist() == [-1, -1]
-    assert type(policy.distribution).__name__ == "TanhGaussian"
-    assert policy.preprocessor.normalizer is not None
-    assert policy.preprocessor.clip == 4
-    assert policy.actor_torso.activation is torch.relu
+    assert policy.actor.log_std.tolist() == [-1, -1]
+    assert type(policy.actor.distribution).__name__ == "TanhGaussian"
+    assert policy.actor.preprocessor.normalizer is not None
+    assert policy.actor.preprocessor.clip == 4
+    assert policy.actor.torso.activation is torch.relu

@@ -22,7 +22,7 @@ def run_dir(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def last(run_dir):
-    return run_dir / "checkpoints" / "last.ckpt"
+    return run_dir / "checkpoints" / "last.safetensors"
 
 
 def played(*arguments):
@@ -31,7 +31,7 @@ def played(*arguments):
 
 
 def test_the_command_gives_the_numbers_of_the_run_and_writes_them_beside_the_checkpoint(run_dir, last):
-    printed = evaluate("checkpoint=checkpoints/last.ckpt", "episodes=3", "stream=final", cwd=run_dir)
+    printed = evaluate("checkpoint=checkpoints/last.safetensors", "episodes=3", "stream=final", cwd=run_dir)
     expected = summary(run_dir)["eval"]
     assert {key: printed[key] for key in expected} == expected
     assert json.loads(last.with_name("last.eval.json").read_text()) == printed
@@ -66,7 +66,7 @@ def test_another_seed_plays_other_episodes(last):
 
 
 def test_best_checkpoint_has_a_file_of_its_own(last):
-    played(f"checkpoint={last.with_name('best.ckpt')}", "episodes=1")
+    played(f"checkpoint={last.with_name('best.safetensors')}", "episodes=1")
     assert json.loads(last.with_name("best.eval.json").read_text())["episodes"] == 1
 
 
@@ -81,8 +81,8 @@ def test_the_first_episode_is_filmed_and_the_film_of_the_run_stays(run_dir, last
 
 
 def test_a_checkpoint_that_lies_alone_is_evaluated_too(last, tmp_path):
-    shutil.copy(last, tmp_path / "mine.ckpt")
-    played(f"checkpoint={tmp_path / 'mine.ckpt'}", "episodes=1")
+    shutil.copy(last, tmp_path / "mine.safetensors")
+    played(f"checkpoint={tmp_path / 'mine.safetensors'}", "episodes=1")
     assert (tmp_path / "mine.eval.json").is_file()
 
 
@@ -105,7 +105,7 @@ def test_seeds_of_evaluation_lie_apart_from_those_of_training_and_fit_into_32_bi
         (["checkpoint=x", "episodes=null"], "episodes=null is not allowed"),
         (["checkpoint=x", "deterministic=perhaps"], "deterministic=perhaps is not allowed; its type is bool"),
         (["checkpoint=x", "seed=-1"], "seed=-1 is out of range"),
-        (["checkpoint=none.ckpt"], "checkpoint=none.ckpt is not a file"),
+        (["checkpoint=none.safetensors"], "checkpoint=none.safetensors is not a file"),
         (["checkpoint=a=b"], "checkpoint=a=b is not a file"),
         (["checkpoint=/"], "checkpoint=/ is not a file"),
     ],
@@ -118,17 +118,20 @@ def test_wrong_arguments_are_named(arguments, message):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["checkpoint=none.ckpt"], "is not a file"), (["checkpoint=random.ckpt"], "is damaged or no checkpoint")],
+    [
+        (["checkpoint=none.safetensors"], "is not a file"),
+        (["checkpoint=random.safetensors"], "is damaged or no checkpoint"),
+    ],
 )
 def test_the_command_says_in_one_line_what_is_wrong(arguments, message, tmp_path):
-    (tmp_path / "random.ckpt").write_bytes(b"\x80\x04" + bytes(range(256)))
+    (tmp_path / "random.safetensors").write_bytes(b"\x80\x04" + bytes(range(256)))
     done = command(*arguments, cwd=tmp_path, module="rlexp.evaluate")
     assert message in error_line(done)
     assert done.stdout == ""
 
 
 def test_a_result_that_cannot_be_written_is_one_line(last, tmp_path):
-    shutil.copy(last, tmp_path / "mine.ckpt")
+    shutil.copy(last, tmp_path / "mine.safetensors")
     (tmp_path / "mine.eval.json").mkdir()
-    line = error_line(command("checkpoint=mine.ckpt", "episodes=1", cwd=tmp_path, module="rlexp.evaluate"))
+    line = error_line(command("checkpoint=mine.safetensors", "episodes=1", cwd=tmp_path, module="rlexp.evaluate"))
     assert "mine.eval.json" in line

@@ -4,17 +4,29 @@ import json
 import math
 
 import pytest
-import torch
 
-from rlexp.data.rollout import Episode
-from rlexp.data.types import Metrics, UpdateReport
+from rlexp.algos import PPO
+from rlexp.data.rollout import Episode, Update
+from rlexp.data.state import LearnerState, RecorderState
+from rlexp.files.checkpoint import load
+from rlexp.files.codec import decode, encode
 from rlexp.files.summary import Summary, write_json
 from rlexp.run.evaluation import EvalResult
 from rlexp.run.recorder import Recorder
+from rlexp.show.display import Display
 from tests.commands import metrics
 from tests.helpers import agent
 
-METRICS = Metrics(*[0.5] * len(Metrics.__dataclass_fields__))
+LEARNER = LearnerState({}, {}, 0, {}, {})
+
+
+def recorder_of(config, run_dir, start=None):
+    return Recorder(config, run_dir, Display(1000), start)
+
+
+def update(recorder, number, *episodes, log=True, value=0.5, seconds=0.1):
+    scalars = {scalar.name: value for scalar in PPO.all_scalars()}
+    recorder.update(number, Update(scalars, seconds, 4), list(episodes), 2 * seconds, log)
 
 
 @pytest.fixture
@@ -23,11 +35,11 @@ def recorded(tmp_path):
     played = agent("env.num_envs=2", "algo.num_steps=32", "algo.per_rank_batch_size=32")
 
     def record(*returns):
-        recorder = Recorder(played.config, tmp_path, None)
+        recorder = recorder_of(played.config, tmp_path)
         for number, result in enumerate(returns, 1):
             episodes = [] if result is None else [Episode(result, 10)]
-            recorder.update(UpdateReport(number, METRICS, episodes, 0.1, 0.1))
-            recorder.checkpoint(played.policy, {}, [])
+            update(recorder, number, *episodes)
+            recorder.checkpoint(LEARNER, [])
         recorder.close()
         return tmp_path
 
@@ -47,8 +59,8 @@ def recorded(tmp_path):
 )
 def test_best_checkpoint_is_of_the_highest_mean_return_so_far(recorded, returns, best):
     run_dir = recorded(*returns)
-    assert torch.load(run_dir / "checkpoints" / "best.ckpt", weights_only=True)["updates"] == best
-    assert torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)["updates"] == len(returns)
+    assert load(run_dir / "checkpoints" / "best.safetensors").recorder.updates == best
+    assert load(run_dir / "checkpoints" / "last.safetensors").recorder.updates == len(returns)
 
 
 @pytest.mark.parametrize(
@@ -58,18 +70,18 @@ def test_best_checkpoint_is_of_the_highest_mean_return_so_far(recorded, returns,
 def test_with_evaluations_best_checkpoint_is_of_the_best_of_them(tmp_path, evaluations, best):
     """Training returns rise all the time, and not every checkpoint is evaluated."""
     played = agent("env.num_envs=2", "algo.num_steps=32", "algo.per_rank_batch_size=32", "eval.every=64")
-    recorder = Recorder(played.config, tmp_path, None)
+    recorder = recorder_of(played.config, tmp_path)
     for number in (1, 2, 3):
-        recorder.update(UpdateReport(number, METRICS, [Episode(100.0 * number, 10)], 0.1, 0.1))
+        update(recorder, number, Episode(100.0 * number, 10))
         if number in evaluations:
             recorder.test(EvalResult([evaluations[number]], [10]))
-        recorder.checkpoint(played.policy, {}, [])
+        recorder.checkpoint(LEARNER, [])
     recorder.close()
     played.envs.close()
-    best_file, last_file = (tmp_path / "checkpoints" / name for name in ("best.ckpt", "last.ckpt"))
-    assert torch.load(best_file, weights_only=True)["updates"] == best
-    state = torch.load(last_file, weights_only=True)["recorder"]
-    assert (state["best"], state["evaluated"]) == (max(evaluations.values()), evaluations.get(3))
+    best_file, last_file = (tmp_path / "checkpoints" / name for name in ("best.safetensors", "last.safetensors"))
+    assert load(best_file).recorder.updates == best
+    state = load(last_file).recorder
+    assert (state.best, state.evaluated) == (max(evaluations.values()), evaluations.get(3))
 
 
 @pytest.mark.parametrize(
@@ -78,15 +90,15 @@ def test_with_evaluations_best_checkpoint_is_of_the_best_of_them(tmp_path, evalu
 def test_returns_of_other_evaluations_are_not_compared(tmp_path, wanted, kept):
     shape = ("env.num_envs=2", "algo.num_steps=32", "algo.per_rank_batch_size=32", "eval.every=64")
     played = agent(*shape)
-    recorder = Recorder(played.config, tmp_path, None)
-    recorder.update(UpdateReport(1, METRICS, [], 0.1, 0.1))
+    recorder = recorder_of(played.config, tmp_path)
+    update(recorder, 1)
     recorder.test(EvalResult([7.0], [10]))
-    recorder.checkpoint(played.policy, {}, [])
+    recorder.checkpoint(LEARNER, [])
     recorder.close()
     played.envs.close()
     other = agent(*shape, wanted)
-    recorder = Recorder(other.config, tmp_path, None, recorder.state())
-    assert recorder.state()["best"] == (7.0 if kept else -math.inf)
+    recorder = recorder_of(other.config, tmp_path, recorder.state())
+    assert recorder.state().best == (7.0 if kept else -math.inf)
     recorder.close()
     other.envs.close()
 
@@ -94,8 +106,8 @@ def test_returns_of_other_evaluations_are_not_compared(tmp_path, wanted, kept):
 def test_a_run_into_a_used_directory_leaves_no_checkpoint_and_no_row_of_the_run_before(recorded):
     recorded(100.0, 200.0, 300.0)
     run_dir = recorded(None)
-    for name in ("best.ckpt", "last.ckpt"):
-        assert torch.load(run_dir / "checkpoints" / name, weights_only=True)["updates"] == 1
+    for name in ("best.safetensors", "last.safetensors"):
+        assert load(run_dir / "checkpoints" / name).recorder.updates == 1
     assert len(metrics(run_dir)) == 1
 
 
@@ -103,6 +115,47 @@ def test_scalars_that_have_no_value_yet_are_empty_cells(recorded):
     first, second = metrics(recorded(None, 7.0))
     assert (first["Rewards/rew_avg"], first["Game/ep_len_avg"]) == ("", "")
     assert (second["Rewards/rew_avg"], second["Game/ep_len_avg"]) == ("7.0", "10.0")
+
+
+def test_a_row_averages_what_lies_between_it_and_the_row_before(tmp_path):
+    """Skipped steps are added up, NaN does not count, and returns are of all episodes since the row before."""
+    played = agent("env.num_envs=2", "algo.num_steps=32", "algo.per_rank_batch_size=32")
+    played.envs.close()
+    recorder = recorder_of(played.config, tmp_path)
+    update(recorder, 1, Episode(4.0, 10), Episode(8.0, 20), log=False, value=1.0, seconds=0.1)
+    update(recorder, 2, log=False, value=math.nan, seconds=0.2)
+    update(recorder, 3, Episode(9.0, 30), value=2.0, seconds=0.3)
+    update(recorder, 4, value=7.0, seconds=0.5)
+    recorder.close()
+    first, second = metrics(tmp_path)
+    assert (first["env_steps"], second["env_steps"]) == ("192", "256")
+    assert (float(first["Rewards/rew_avg"]), float(first["Game/ep_len_avg"])) == (7.0, 20.0)
+    assert (float(first["Loss/value_loss"]), float(first["Info/skipped_steps"])) == (1.5, 3.0)
+    assert float(first["Time/update_seconds"]) == pytest.approx(0.2)
+    assert float(first["Time/collect_seconds"]) == pytest.approx(0.4)
+    assert (second["Rewards/rew_avg"], float(second["Loss/value_loss"])) == ("", 7.0)
+
+
+def test_a_resumed_run_writes_the_rows_of_one_without_interruption(tmp_path):
+    played = agent("env.num_envs=2", "algo.num_steps=32", "algo.per_rank_batch_size=32")
+    played.envs.close()
+    for name, stops in (("whole", ()), ("parts", (2, 4))):
+        (tmp_path / name).mkdir()
+        recorder = recorder_of(played.config, tmp_path / name)
+        for number in range(1, 7):
+            update(recorder, number, Episode(float(number), number), log=number % 3 == 0, value=float(number))
+            if number in stops:
+                state = decode(encode(recorder.state()), RecorderState)
+                update(recorder, number + 1, log=True)  # lost, with its row, in a kill
+                recorder.close()
+                recorder = recorder_of(played.config, tmp_path / name, state)
+        recorder.close()
+    whole, parts = (
+        [{key: value for key, value in row.items() if "econd" not in key} for row in metrics(tmp_path / name)]
+        for name in ("whole", "parts")
+    )
+    assert whole == parts
+    assert len(whole) == 2
 
 
 def test_numbers_that_are_not_finite_become_null_in_json_and_no_other_file_is_left(tmp_path):

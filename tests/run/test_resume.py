@@ -8,13 +8,13 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 from omegaconf import OmegaConf
 
-import rlexp.run.experiment
 from rlexp.envs import VectorEnvironment
+from rlexp.files.checkpoint import load
 from rlexp.files.tensorboard import TensorBoard
 from rlexp.learn.learner import Learner
+from rlexp.run.experiment import RecordOfRank0
 from tests.commands import events, metrics, summary, sweep_rows, wait_for
 from tests.launch.forked import done, gone, small, start
 from tests.launch.test_stopping import COUPLED, DECOUPLED, trouble
@@ -24,13 +24,13 @@ from tests.topology.test_resume import NORMALIZED, assert_equal_runs
 SAVING = ("checkpoint.every=1", "total_timesteps=128", *NORMALIZED)
 KILLED = {
     "collect": (VectorEnvironment, "step", 37),
-    "update": (Learner, "_metrics", 5),
+    "update": (Learner, "_scalars", 5),
     "first sync of a checkpoint": (os, "fsync", 13),
     "second sync of a checkpoint": (os, "fsync", 14),
     "third sync of a checkpoint": (os, "fsync", 15),
     "log": (TensorBoard, "scalars", 6),
     "evaluation": (TensorBoard, "scalars", 9),
-    "results": (rlexp.run.experiment, "_results", 1),
+    "results": (RecordOfRank0, "results", 1),
 }
 """Where a process kills itself: what is called, and in the how many-th call."""
 
@@ -93,7 +93,7 @@ def test_a_run_that_is_killed_and_resumed_equals_one_that_is_not(place, complete
     assert (code, summary(run_dir)["state"]) == (1, "failed")
     code, stdout, stderr = again(f"resume={run_dir}", cwd=tmp_path / "again")
     assert (code, stderr) == (0, "")
-    assert "going on after" in stdout
+    assert "resumed after" in stdout
     assert_equal_runs(completed, run_dir)
     assert summary(run_dir)["eval"] == summary(completed)["eval"]
     assert not list(run_dir.rglob("*.tmp"))
@@ -111,7 +111,7 @@ def test_a_command_that_is_killed_with_all_its_ranks_goes_on_by_itself(topology,
     words = [*topology, *trouble("slow"), "checkpoint.every=1", f"total_timesteps={total}"]
     auto = small(*words, "resume=auto", f"hydra.run.dir={tmp_path / 'RUN'}")
     killed = start(*auto, cwd=tmp_path / "first")
-    wait_for(lambda: (tmp_path / "RUN" / "checkpoints" / "last.ckpt").exists(), "a checkpoint")
+    wait_for(lambda: (tmp_path / "RUN" / "checkpoints" / "last.safetensors").exists(), "a checkpoint")
     time.sleep(0.4)
     os.kill(killed.pid, signal.SIGKILL)
     killed.wait()
@@ -119,7 +119,7 @@ def test_a_command_that_is_killed_with_all_its_ranks_goes_on_by_itself(topology,
     assert summary(tmp_path / "RUN")["state"] == "running"
     code, stdout, stderr = again(*auto, cwd=tmp_path / "second")
     assert (code, stderr) == (0, "")
-    assert "going on after" in stdout
+    assert "resumed after" in stdout
     code, command = done(*words, f"hydra.run.dir={tmp_path / 'whole'}", cwd=tmp_path / "third")
     assert code == 0, command.stderr
     assert_equal_runs(tmp_path / "whole", tmp_path / "RUN")
@@ -152,7 +152,7 @@ def test_a_run_that_is_stopped_writes_a_checkpoint_after_its_update_and_goes_on_
     assert command.stderr == f"stopped by {signum.name}\n"
     values = summary(run_dir)
     assert values["state"] == "interrupted"
-    assert checkpoint(run_dir)["updates"] == values["updates"] == len(metrics(run_dir)) < 6
+    assert checkpoint(run_dir).recorder.updates == values["updates"] == len(metrics(run_dir)) < 6
     code, _, stderr = again(f"resume={run_dir}", cwd=tmp_path / "again")
     assert (code, stderr) == (0, "")
     code, whole = done(*words, cwd=tmp_path / "whole")
@@ -181,35 +181,35 @@ def test_a_completed_run_goes_on_for_more_steps(completed, tmp_path):
     values = summary(completed)
     assert (values["state"], values["env_steps"], values["eval"]["episodes"]) == ("completed", 192, 2)
     now = OmegaConf.to_container(OmegaConf.load(completed / ".hydra" / "config.yaml"))
-    assert now == checkpoint(completed)["config"]
+    assert now == checkpoint(completed).config
     before["total_timesteps"], before["eval"]["episodes"], before["checkpoint"]["keep"] = 192, 2, 0
     assert now == before
 
 
 def test_a_run_goes_on_from_an_earlier_checkpoint(completed, tmp_path):
-    path = completed / "checkpoints" / "step-000000096.ckpt"
-    weights = checkpoint(completed)["policy"]
+    path = completed / "checkpoints" / "step-000000096.safetensors"
+    weights = checkpoint(completed).learner.agent
     code, stdout, stderr = again(f"resume={path}", cwd=tmp_path / "again")
     assert (code, stderr) == (0, "")
-    assert "going on after 96" in stdout
+    assert "resumed after 96" in stdout
     aside = completed / "checkpoints-1"
-    assert {file.name for file in aside.iterdir()} >= {"last.ckpt", "step-000000112.ckpt"}
-    assert torch.load(aside / "last.ckpt", weights_only=True)["env_steps"] == 128
-    assert (completed / "checkpoints" / "best.ckpt").is_file()
-    assert all(value.equal(weights[name]) for name, value in checkpoint(completed)["policy"].items())
+    assert {file.name for file in aside.iterdir()} >= {"last.safetensors", "step-000000112.safetensors"}
+    assert load(aside / "last.safetensors").env_steps == 128
+    assert (completed / "checkpoints" / "best.safetensors").is_file()
+    assert all(value.equal(weights[name]) for name, value in checkpoint(completed).learner.agent.items())
     assert [int(row["env_steps"]) for row in metrics(completed)] == list(range(16, 129, 16))
 
 
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(completed, tmp_path):
-    last = completed / "checkpoints" / "last.ckpt"
-    weights = checkpoint(completed)["policy"]
+    last = completed / "checkpoints" / "last.safetensors"
+    weights = checkpoint(completed).learner.agent
     last.write_bytes(last.read_bytes()[:-1000])
     code, _, stderr = again(f"resume={completed}", cwd=tmp_path / "again")
     assert code == 0
     assert len(stderr.splitlines()) == 1
     assert "is damaged" in stderr
-    assert "going on from step-000000112.ckpt" in stderr
-    assert all(value.equal(weights[name]) for name, value in checkpoint(completed)["policy"].items())
+    assert "resuming from step-000000112.safetensors" in stderr
+    assert all(value.equal(weights[name]) for name, value in checkpoint(completed).learner.agent.items())
 
 
 @pytest.mark.parametrize(
@@ -355,7 +355,7 @@ def test_a_new_run_sets_the_checkpoints_of_an_earlier_one_aside(completed, tmp_p
     code, _, stderr = again(*words, f"hydra.run.dir={completed}", cwd=tmp_path / "again")
     assert (code, stderr) == (0, "")
     assert {path.name: path.read_bytes() for path in (completed / "checkpoints-1").iterdir()} == before
-    assert {path.name for path in (completed / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
+    assert {path.name for path in (completed / "checkpoints").iterdir()} == {"last.safetensors", "best.safetensors"}
 
 
 # torchrun
@@ -381,7 +381,7 @@ def test_a_run_that_torchrun_started_goes_on(tmp_path):
     process.send_signal(signal.SIGTERM)
     process.wait(20)
     assert summary(tmp_path / "RUN")["state"] == "interrupted"
-    assert checkpoint(tmp_path / "RUN")["updates"] == len(metrics(tmp_path / "RUN")) < 32
+    assert checkpoint(tmp_path / "RUN").recorder.updates == len(metrics(tmp_path / "RUN")) < 32
     assert torchrun("resume=RUN").returncode == 0
     code, whole = done(*words, "fabric.devices=2", cwd=tmp_path / "whole")
     assert code == 0, whole.stderr

@@ -91,7 +91,7 @@ def test_a_signal_interrupts_the_run_leaves_no_process_and_closes_its_film(signu
     values = summary(run_dir)
     assert (values["state"], values["error"]) == ("interrupted", f"stopped by {signum.name}")
     assert values["env_steps"] == 64 * values["updates"] == int(metrics(run_dir)[-1]["env_steps"]) >= 128
-    assert (run_dir / "checkpoints" / "last.ckpt").exists()
+    assert (run_dir / "checkpoints" / "last.safetensors").exists()
     assert not list(run_dir.rglob("*.tmp"))
     frames = video(only(run_dir / "videos" / "train"))
     assert len(frames) >= 64

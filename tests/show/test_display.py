@@ -49,4 +49,4 @@ def test_a_terminal_shows_a_live_bar_and_at_the_end_where_everything_is(tmp_path
     lines = table.splitlines()
     assert lines[lines.index("directory:") + 1] == "RUN"
     assert "tensorboard --logdir RUN" in lines
-    assert any(line.endswith("python -m rlexp.evaluate checkpoint=RUN/checkpoints/last.ckpt") for line in lines)
+    assert any(line.endswith("python -m rlexp.evaluate checkpoint=RUN/checkpoints/last.safetensors") for line in lines)

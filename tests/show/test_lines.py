@@ -14,7 +14,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard.summary import hparams
 
 from rlexp.command.paths import prepared
-from rlexp.command.sweep import Sweep, SweepJob, job_name, short_names, swept_keys
+from rlexp.command.sweep_jobs import Sweep, SweepJob, job_name, short_names, swept_keys
 from rlexp.command.sweep_table import outcomes, over_seeds, sweep_lines, table
 from rlexp.files.rewind import cut_evaluations
 from rlexp.files.summary import write_json
@@ -41,7 +41,7 @@ def test_hydra_reads_a_quoted_text_as_it_was(text):
 def test_the_command_that_resumes_names_the_same_directory_after_shell_and_hydra(text, tmp_path):
     run_dir = tmp_path / text
     (run_dir / "checkpoints").mkdir(parents=True)
-    (run_dir / "checkpoints" / "last.ckpt").touch()
+    (run_dir / "checkpoints" / "last.safetensors").touch()
     words = shlex.split(resume_command(run_dir, tmp_path, "CartPole-v1", "total_timesteps=7"))
     arguments = words[words.index("rlexp.main") + 1 :]
     with pytest.MonkeyPatch.context() as patch:
@@ -60,7 +60,7 @@ def test_a_run_directory_is_taken_as_it_is_typed(text, tmp_path, monkeypatch):
 
 def test_an_environment_in_a_module_is_named_again(tmp_path):
     assert resume_command(tmp_path / "RUN", tmp_path, "a.b:C-v0").endswith("resume=RUN env.id=a.b:C-v0")
-    assert evaluate_command(tmp_path / "RUN", tmp_path, "a.b:C-v0").endswith("last.ckpt env_id=a.b:C-v0")
+    assert evaluate_command(tmp_path / "RUN", tmp_path, "a.b:C-v0").endswith("last.safetensors env_id=a.b:C-v0")
 
 
 def test_a_command_is_called_by_the_name_that_was_typed(monkeypatch):

@@ -9,16 +9,17 @@ from torch import Tensor
 
 from rlexp.collect.player import Player
 from rlexp.config.schema import Config
-from rlexp.data.rollout import Rollout
-from rlexp.data.types import Metrics
+from rlexp.data.resuming import ResumePoint
+from rlexp.data.rollout import Collected, Update
+from rlexp.data.state import Saved
 from rlexp.envs import check_environment
-from rlexp.launch.job import Job, Origin
+from rlexp.files.checkpoint import load
+from rlexp.launch.job import Job
 from rlexp.launch.processes import run
 from rlexp.launch.rank import Rank
-from rlexp.learn.learner import Learner
-from rlexp.models import ActorCritic
-from rlexp.run.experiment import run_rank
-from rlexp.run.recorder import Recorder
+from rlexp.learn.learner import Learner, Progress
+from rlexp.models.actor import Actor
+from rlexp.run.experiment import Record, RecordOfRank0, run_rank
 from rlexp.topology import coupled, decoupled
 from tests.helpers import composed
 
@@ -32,6 +33,7 @@ SMALL = (
     "algo.learning_rate=1e-2",
     "algo.update_epochs=2",
     "eval.episodes=0",
+    "log.every=1",
     "total_timesteps=1000000",
 )
 """Overrides of a run whose updates take milliseconds; a later override of the same key wins."""
@@ -61,57 +63,60 @@ def _launched(run_dir: Path, config: Config, body: Callable[[Rank], None]) -> di
 
 
 def resumed(run_dir: Path, *overrides: str, updates: int = 4) -> dict:
-    """Go on with a run from its last checkpoint; return the summary."""
+    """Resume a run from its last checkpoint; return the summary."""
     config, state = configured(*overrides, updates=updates), checkpoint(run_dir)
-    path = run_dir / "checkpoints" / "last.ckpt"
-    origin = Origin(path, state["updates"], state["env_steps"], state["recorder"]["seconds"])
-    return run(Job(config, check_environment(config), run_dir, origin), run_rank)
+    path = run_dir / "checkpoints" / "last.safetensors"
+    point = ResumePoint(path, state.recorder.updates, state.env_steps, state.recorder.seconds)
+    return run(Job(config, check_environment(config), run_dir, point), run_rank)
 
 
-def checkpoint(run_dir: Path) -> dict:
-    return torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)
+def checkpoint(run_dir: Path) -> Saved:
+    return load(run_dir / "checkpoints" / "last.safetensors")
 
 
 def policy_of(run_dir: Path) -> dict[str, Tensor]:
     """Return the weights and statistics that a run ended with."""
-    return checkpoint(run_dir)["policy"]
+    return checkpoint(run_dir).learner.agent
 
 
-def flat(policy: ActorCritic) -> Tensor:
+def flat(policy: torch.nn.Module) -> Tensor:
     """Return a copy of all weights as one vector."""
     return torch.cat([parameter.detach().flatten() for parameter in policy.parameters()])
 
 
-def train(rank: Rank) -> ActorCritic:
+def train(rank: Rank) -> Actor:
     """Run the loop of the topology that the config names, as an experiment does."""
     loop = decoupled if rank.config.topology.name == "decoupled" else coupled
-    recorder = Recorder(rank.config, rank.run_dir if rank.index == 0 else None, None)
+    if rank.index != 0:
+        return loop.run(rank, Record(rank, None))
+    record = RecordOfRank0(rank, None)
     try:
-        return loop.run(rank, recorder)
+        return loop.run(rank, record)
     finally:
-        recorder.close()
+        record.close()
 
 
 @contextlib.contextmanager
 def spied() -> Iterator[dict[str, list]]:
     """Note what this process acts with, learns from and learns; to be used in a rank, whose process ends with it.
 
-    Yields: `acting` and `learned`, the weights at the start of each rollout and after each update; `rollouts` and
-    `metrics`, what each update was given and returned.
+    Yields: `acting` and `actors`, the actor's weights at the start of each rollout and after each update; `learned`,
+    all weights after each update; `rollouts` and `metrics`, what each update was given and returned.
     """
-    notes: dict[str, list] = {"acting": [], "rollouts": [], "learned": [], "metrics": []}
+    notes: dict[str, list] = {"acting": [], "rollouts": [], "learned": [], "actors": [], "metrics": []}
     collect, update = Player.collect, Learner.update
 
-    def noted_collect(self: Player) -> Rollout:
-        notes["acting"].append(flat(self._policy))
+    def noted_collect(self: Player) -> Collected:
+        notes["acting"].append(flat(self._actor))
         return collect(self)
 
-    def noted_update(self: Learner, rollout: Rollout, fraction_left: float) -> Metrics:
-        notes["rollouts"].append(vars(rollout).copy())
-        metrics = update(self, rollout, fraction_left)
-        notes["learned"].append(flat(self._policy))
-        notes["metrics"].append(vars(metrics).copy())
-        return metrics
+    def noted_update(self: Learner, collected: Collected, progress: Progress) -> Update:
+        notes["rollouts"].append(vars(collected.rollout).copy())
+        done = update(self, collected, progress)
+        notes["learned"].append(flat(self.agent))
+        notes["actors"].append(flat(self.agent.actor))
+        notes["metrics"].append(done.scalars.copy())
+        return done
 
     Player.collect, Learner.update = noted_collect, noted_update
     try:
@@ -123,8 +128,8 @@ def spied() -> Iterator[dict[str, list]]:
 def noting(rank: Rank) -> None:
     """Train, and leave in the run's directory what this rank acted with, learned from and learned; see `spied`."""
     with spied() as notes:
-        policy = train(rank)
-    torch.save(notes | {"policy": policy.state_dict()}, rank.run_dir / f"rank{rank.index}.pt")
+        actor = train(rank)
+    torch.save(notes | {"policy": actor.state_dict(), "last": flat(actor)}, rank.run_dir / f"rank{rank.index}.pt")
 
 
 def noted(run_dir: Path, *overrides: str, updates: int = 4) -> list[dict]:

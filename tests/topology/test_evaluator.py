@@ -40,5 +40,5 @@ def test_training_ends_where_an_evaluation_is_good_enough(name, tmp_path):
     assert evaluated_at(tmp_path / "stopped") == [2 * size, 2 * size]
     assert done["objective"] == done["eval"]["mean_return"]
     assert len(done["eval"]["returns"]) == 2
-    assert checkpoint(tmp_path / "stopped")["updates"] == 2
+    assert checkpoint(tmp_path / "stopped").recorder.updates == 2
     assert summary(tmp_path / "stopped")["state"] == "completed"

@@ -2,18 +2,18 @@
 
 import itertools
 import os
-import sys
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import torch
 
+from rlexp.collect.build import build_player
+from rlexp.data.seeds import Seeds
 from rlexp.envs import check_environment
-from rlexp.launch.rank import Rank
-from rlexp.learn.compiled import compiler_found
-from rlexp.models import build_policy
-from rlexp.topology.coupled import make_player
-from tests.topology.ranks import configured, flat, launched, noted, policy_of
+from rlexp.learn.compiler import compiler_found
+from tests.helpers import build_policy
+from tests.topology.ranks import checkpoint, configured, launched, noted, policy_of
 
 COUPLED = ("topology=coupled", "fabric.devices=2")
 DECOUPLED = ("topology=decoupled", "fabric.devices=3")
@@ -133,7 +133,7 @@ def test_ranks_begin_with_the_weights_that_one_rank_begins_with(tmp_path):
 def test_without_overlap_the_player_acts_with_the_weights_of_the_last_update(devices, tmp_path):
     player, trainer = noted(tmp_path / "run", "topology=decoupled", f"fabric.devices={devices}", updates=6)[:2]
     assert len(player["acting"]) == 6
-    for acting, learned in zip(player["acting"][1:], trainer["learned"], strict=False):
+    for acting, learned in zip(player["acting"][1:], trainer["actors"], strict=False):
         assert torch.equal(acting, learned)
 
 
@@ -142,16 +142,12 @@ def test_with_overlap_the_player_acts_with_the_weights_of_exactly_one_update_bef
     player, trainer = noted(
         tmp_path / "run", "topology=decoupled", f"fabric.devices={devices}", "topology.overlap=true", updates=6
     )[:2]
-    acting, learned = player["acting"], trainer["learned"]
+    acting, learned = player["acting"], trainer["actors"]
     assert len(acting) == len(learned) == 6
     assert torch.equal(acting[0], acting[1])
     for collected, weights in zip(acting[2:], learned, strict=False):
         assert torch.equal(collected, weights)
-    assert torch.equal(flat_of(player["policy"]), learned[-1])
-
-
-def flat_of(state: dict) -> torch.Tensor:
-    return torch.cat([value.flatten() for name, value in state.items() if "torso" in name or "head" in name])
+    assert torch.equal(player["last"], learned[-1])
 
 
 def test_with_overlap_the_log_probabilities_are_those_of_the_weights_that_acted(tmp_path):
@@ -161,9 +157,9 @@ def test_with_overlap_the_log_probabilities_are_those_of_the_weights_that_acted(
     config = configured(updates=1)
     policy = build_policy(config, check_environment(config))
     for weights, rollout in zip(player["acting"], trainer["rollouts"], strict=True):
-        torch.nn.utils.vector_to_parameters(weights, policy.parameters())
+        torch.nn.utils.vector_to_parameters(weights, policy.actor.parameters())
         with torch.no_grad():
-            told = policy.log_prob(rollout["obs"][:-1].flatten(0, 1), rollout["actions"].flatten())
+            told = policy.actor.log_prob(rollout["obs"][:-1].flatten(0, 1), rollout["actions"].flatten())
         torch.testing.assert_close(told.view(16, 4), rollout["log_prob"])
 
 
@@ -195,13 +191,9 @@ def hand_made_gradient(index: int, overrides: tuple[str, ...]) -> tuple[torch.Te
     torch.manual_seed(config.seed)
     spec = check_environment(config)
     policy = build_policy(config, spec)
-
-    class Cpu:
-        device = torch.device("cpu")
-        autocast = torch.no_grad
-
-    rank = Rank(config, spec, None, Cpu, index, 2, sys.__stderr__)
-    rollout = make_player(rank, policy).collect()
+    seeds = Seeds(config.seed, config.env.num_envs, spawn=False)
+    draw = seeds.generator("sampling", index, torch.device("cpu"))
+    rollout = build_player(config, policy.actor, seeds.environments(index), draw, nullcontext, None).collect().rollout
     algo = config.algo
     with torch.no_grad():
         values = policy.values(rollout.obs.flatten(0, 1)).view(17, -1)
@@ -211,7 +203,7 @@ def hand_made_gradient(index: int, overrides: tuple[str, ...]) -> tuple[torch.Te
     ).flatten()
     returns, old = advantages + values[:-1].flatten(), values[:-1].flatten().double()
     scaled = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
-    logits = policy.act(rollout.obs[:-1].flatten(0, 1)).double().log_softmax(-1)
+    logits = policy.actor(rollout.obs[:-1].flatten(0, 1)).double().log_softmax(-1)
     log_prob = logits.gather(1, rollout.actions.flatten().unsqueeze(1)).squeeze(1)
     ratio = (log_prob - rollout.log_prob.flatten().double()).exp()
     surrogate = torch.minimum(ratio * scaled, ratio.clamp(1 - algo.clip_coef, 1 + algo.clip_coef) * scaled)
@@ -220,8 +212,9 @@ def hand_made_gradient(index: int, overrides: tuple[str, ...]) -> tuple[torch.Te
     value_loss = torch.maximum((new - returns) ** 2, (clipped - returns) ** 2).mean()
     entropy = -(logits.exp() * logits).sum(-1).mean()
     loss = -surrogate.mean() + algo.vf_coef * value_loss - algo.ent_coef * entropy
-    gradient = torch.cat([part.flatten() for part in torch.autograd.grad(loss, list(policy.parameters()))])
-    return flat(policy), gradient
+    in_order = list(policy.parameters())
+    gradient = torch.cat([part.flatten() for part in torch.autograd.grad(loss, in_order)])
+    return torch.cat([part.detach().flatten() for part in in_order]), gradient
 
 
 @pytest.mark.parametrize("limit", ["", "env.max_episode_steps=6"], ids=["", "truncated"])
@@ -284,8 +277,7 @@ def test_reward_statistics_of_parted_data_equal_those_of_all_data(tmp_path):
     }.items():  # fmt: skip
         frozen = ("algo.learning_rate=1e-30", "env.max_episode_steps=7")  # so that all play the same
         launched(tmp_path / name, *overrides, *NORMALIZED, *frozen, updates=3)
-        state = torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True)
-        moments.append(state["learner"]["reward_moments"])
+        moments.append(checkpoint(tmp_path / name).learner.reward_moments)
     assert moments[0]["count"] == 3 * 16 * 4
     for other in moments[1:]:
         for key, value in moments[0].items():

@@ -1,11 +1,13 @@
 """A run that goes on from any of its checkpoints ends as the one that was not interrupted, bit for bit."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
+from rlexp.data.state import Saved
+from rlexp.files.checkpoint import load
 from tests.commands import evaluations, events, rows_but_times, summary
 from tests.topology.ranks import checkpoint, launched, resumed
 from tests.topology.test_equality import TOPOLOGIES, assert_same
@@ -34,22 +36,25 @@ def rewound(run_dir: Path, updates: int, folder: Path) -> Path:
     shutil.copytree(run_dir, folder)
     state = next(
         path for path in sorted((folder / "checkpoints").iterdir())
-        if torch.load(path, weights_only=True)["updates"] == updates and path.name != "best.ckpt"
+        if load(path).recorder.updates == updates and path.name != "best.safetensors"
     )  # fmt: skip
-    state.replace(folder / "checkpoints" / "last.ckpt")
+    state.replace(folder / "checkpoints" / "last.safetensors")
     return folder
+
+
+def without_times(state: Saved) -> Saved:
+    ranks = [
+        own if own.collected is None else replace(own, collected=replace(own.collected, seconds=0.0))
+        for own in state.ranks
+    ]
+    window = replace(state.recorder.window, seconds=0.0, collect_seconds=0.0, update_seconds=0.0)
+    config = {key: value for key, value in state.config.items() if key != "resume"}
+    return replace(state, config=config, ranks=ranks, recorder=replace(state.recorder, seconds=0.0, window=window))
 
 
 def assert_equal_runs(first: Path, second: Path) -> None:
     """Require equal states of every rank, and equal rows in both logs, but for times."""
-    one, other = checkpoint(first), checkpoint(second)
-    for state in (one, other):
-        state["recorder"]["seconds"] = 0
-        del state["config"]["resume"]
-        for own in state["ranks"]:
-            if own.get("collected") is not None:
-                own["collected"]["seconds"] = 0
-    assert_same(one, other)
+    assert_same(without_times(checkpoint(first)), without_times(checkpoint(second)))
     assert rows_but_times(first) == rows_but_times(second)
     assert events(first) == events(second)
     assert evaluations(first) == evaluations(second)
@@ -112,5 +117,5 @@ def test_the_newest_checkpoints_are_kept(keep, tmp_path):
     launched(tmp_path / "run", "checkpoint.every=1", f"checkpoint.keep={keep}", updates=UPDATES)
     steps = [4 * 16 * update for update in range(UPDATES - keep, UPDATES)]
     names = {path.name for path in (tmp_path / "run" / "checkpoints").iterdir()}
-    assert names == {"last.ckpt", "best.ckpt", *(f"step-{step:09d}.ckpt" for step in steps)}
-    assert checkpoint(tmp_path / "run")["updates"] == UPDATES
+    assert names == {"last.safetensors", "best.safetensors", *(f"step-{step:09d}.safetensors" for step in steps)}
+    assert checkpoint(tmp_path / "run").recorder.updates == UPDATES

@@ -7,18 +7,10 @@ import torch
 
 from rlexp.data.rollout import Rollout
 from rlexp.launch.rank import Rank
-from rlexp.topology.transport import (
-    Alone,
-    Group,
-    from_bytes,
-    gather_rollouts,
-    join,
-    part,
-    receive_rollout,
-    send_rollouts,
-    to_bytes,
-    wait_for,
-)
+from rlexp.learn.ranks import OneRank
+from rlexp.topology.group import Group
+from rlexp.topology.rollouts import from_bytes, gather_rollouts, join, part, to_bytes
+from rlexp.topology.transport import receive_rollout, send_rollouts, wait_for
 from tests.topology.ranks import launched
 
 SEEDS = range(25)
@@ -205,6 +197,6 @@ def test_groups_gather_and_average_in_the_order_of_ranks(tmp_path):
 
 def test_one_rank_alone_is_its_own_mean():
     value = torch.tensor([1.0, 2.0])
-    Alone().mean_(value)
+    OneRank().mean_(value)
     assert value.tolist() == [1, 2]
-    assert Alone().gather(value).tolist() == [[1, 2]]
+    assert OneRank().gather(value).tolist() == [[1, 2]]

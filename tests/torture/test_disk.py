@@ -38,9 +38,9 @@ def test_a_full_disk_ends_a_run_in_one_line_and_it_goes_on_where_there_is_room(t
     (line,) = run.stderr.splitlines()
     assert line.startswith(f"error: cannot write {disk}/RUN/")
     assert line.endswith(": No space left on device")
-    reached = load(copy / "checkpoints" / "last.ckpt")["env_steps"]
+    reached = load(copy / "checkpoints" / "last.safetensors").env_steps
     assert 16 <= reached <= int(metrics(copy)[-1]["env_steps"]) < 320
-    assert not list(copy.rglob("*.ckpt.tmp"))
+    assert not list(copy.rglob("*.safetensors.tmp"))
     again = start(f"resume={copy}", cwd=tmp_path / "again")
     assert again.wait() == 0, again.stderr
     assert (summary(copy)["state"], summary(copy)["env_steps"]) == ("completed", 320)

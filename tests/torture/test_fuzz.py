@@ -1,11 +1,13 @@
 """Generated mistakes: each is refused in one line or changes nothing; none ends in a traceback or a hang."""
 
 import contextlib
-import io
+import dataclasses
+import hashlib
+import json
 import random
+import re
 import signal
 import string
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,11 +24,12 @@ from rlexp.config.compose import register, resolve
 from rlexp.config.explain import check_arguments, explain, known_keys, surplus_keys, unknown_key
 from rlexp.config.places import conf_dir
 from rlexp.config.schema import Config
+from rlexp.data.state import Saved
 from rlexp.envs import check_environment
 from rlexp.errors import ConfigError
-from rlexp.run.loading import load_policy
+from rlexp.run.loading import load_actor
 from rlexp.settings import fields_of
-from tests.commands import command, error_line, recorded_run, sealed
+from tests.commands import command, error_line, recorded_run
 from tests.launch.forked import start
 
 SECONDS = 20
@@ -171,7 +174,7 @@ def test_the_command_refuses_generated_overrides_in_one_line(count, tell, tmp_pa
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory) -> bytes:
-    return (recorded_run(tmp_path_factory) / "RUN" / "checkpoints" / "last.ckpt").read_bytes()
+    return (recorded_run(tmp_path_factory) / "RUN" / "checkpoints" / "last.safetensors").read_bytes()
 
 
 def flipped(content: bytes, draw: random.Random) -> bytes:
@@ -206,16 +209,18 @@ def grown(content: bytes, draw: random.Random) -> bytes:
 
 
 def swapped(content: bytes, draw: random.Random) -> bytes:
-    """Two records change places, each of them whole."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        named = {name: archive.read(name) for name in archive.namelist()}
-    one, other = draw.sample(sorted(named), 2)
-    named[one], named[other] = named[other], named[one]
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, data in named.items():
-            archive.writestr(name, data)
-    return buffer.getvalue()
+    """Two tensors of one size change places, each of them whole."""
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    places = [value["data_offsets"] for name, value in header.items() if name != "__metadata__"]
+    pairs = [
+        (one, other) for one in places for other in places if one < other and one[1] - one[0] == other[1] - other[0]
+    ]
+    (first, last), (begin, end) = draw.choice([pair for pair in pairs if pair[0][0] < pair[0][1]])
+    start, changed = 8 + size, bytearray(content)
+    changed[start + first : start + last] = content[start + begin : start + end]
+    changed[start + begin : start + end] = content[start + first : start + last]
+    return bytes(changed)
 
 
 DAMAGES = [flipped, cut, moved, blanked, grown, swapped]
@@ -224,6 +229,8 @@ DAMAGES = [flipped, cut, moved, blanked, grown, swapped]
 def same(one: Any, other: Any) -> bool:
     if isinstance(one, torch.Tensor):
         return isinstance(other, torch.Tensor) and torch.equal(one, other)
+    if dataclasses.is_dataclass(one):
+        return type(one) is type(other) and same(vars(one), vars(other))
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
     if isinstance(one, list | tuple):
@@ -231,11 +238,11 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def load_damaged(path: Path, whole: dict[str, Any]) -> str:
+def load_damaged(path: Path, whole: Saved) -> str:
     """Return what is wrong with how a damaged checkpoint is treated; nothing if it is refused or equal to the whole."""
     try:
         with soon():
-            _, _, state = load_policy(path)
+            _, _, state = load_actor(path)
     except ConfigError as error:
         line = str(error)
         return "" if line.isprintable() and line.startswith(f"checkpoint={path}") else f"answered by {line!r}"
@@ -245,9 +252,9 @@ def load_damaged(path: Path, whole: dict[str, Any]) -> str:
 @pytest.mark.parametrize("count", [60, pytest.param(200, marks=pytest.mark.torture)])
 def test_damaged_checkpoints_are_refused_in_one_line_or_equal(count, good, tell, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    draw, path = random.Random(count), tmp_path / "a.ckpt"
+    draw, path = random.Random(count), tmp_path / "a.safetensors"
     path.write_bytes(good)
-    whole = load_policy(path)[2]
+    whole = load_actor(path)[2]
     wrong = []
     for number in range(count):
         damage = DAMAGES[number % len(DAMAGES)]
@@ -255,25 +262,34 @@ def test_damaged_checkpoints_are_refused_in_one_line_or_equal(count, good, tell,
         if complaint := load_damaged(path, whole):
             wrong.append(f"{damage.__name__} {number}: {complaint}")
     assert not wrong, "\n".join(wrong)
-    assert [file.name for file in tmp_path.iterdir()] == ["a.ckpt"]
+    assert [file.name for file in tmp_path.iterdir()] == ["a.safetensors"]
     tell("damaged checkpoints", f"{count} of {count} refused in one line or equal to the whole one")
+
+
+def with_checksum(content: bytes) -> bytes:
+    """Return a damaged file with the checksum that it should have, where its place is still there."""
+    found = re.search(rb'"sha256":"[^"]{64}"', content)
+    if found is None:
+        return content
+    start = found.start() + len(b'"sha256":"')
+    bare = content[:start] + b"0" * 64 + content[start + 64 :]
+    return bare[:start] + hashlib.sha256(bare).hexdigest().encode() + bare[start + 64 :]
 
 
 @pytest.mark.parametrize("count", [60, pytest.param(400, marks=pytest.mark.torture)])
 def test_forged_checkpoints_end_in_one_line_or_load(count, good, tell, tmp_path, monkeypatch):
     """The checksum is made right again after the damage: what is read then may differ, but does no harm."""
     monkeypatch.chdir(tmp_path)
-    draw, path = random.Random(-count), tmp_path / "a.ckpt"
-    bare = good[: -64 - 2] + bytes(2)
+    draw, path = random.Random(-count), tmp_path / "a.safetensors"
     for number in range(count):
         damage = DAMAGES[number % len(DAMAGES)]
-        sealed(path, damage(bare, draw))
+        path.write_bytes(with_checksum(damage(good, draw)))
         try:
             with soon():
-                load_policy(path)
+                load_actor(path)
         except ConfigError as error:
             assert str(error).isprintable(), damage.__name__
-    assert [file.name for file in tmp_path.iterdir()] == ["a.ckpt"]
+    assert [file.name for file in tmp_path.iterdir()] == ["a.safetensors"]
     tell("damaged checkpoints with their checksum made right", f"{count} of {count} refused in one line or loaded")
 
 
@@ -282,6 +298,6 @@ def test_forged_checkpoints_end_in_one_line_or_load(count, good, tell, tmp_path,
 def test_the_command_refuses_damaged_checkpoints_in_one_line(count, good, tmp_path):
     draw = random.Random(count)
     for _ in range(count):
-        (tmp_path / "a.ckpt").write_bytes(cut(good, draw))
-        assert "a.ckpt" in error_line(command("checkpoint=a.ckpt", cwd=tmp_path, module="rlexp.evaluate"))
-        assert [file.name for file in tmp_path.iterdir()] == ["a.ckpt"]
+        (tmp_path / "a.safetensors").write_bytes(cut(good, draw))
+        assert "a.safetensors" in error_line(command("checkpoint=a.safetensors", cwd=tmp_path, module="rlexp.evaluate"))
+        assert [file.name for file in tmp_path.iterdir()] == ["a.safetensors"]

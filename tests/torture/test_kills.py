@@ -100,7 +100,7 @@ def test_a_run_that_is_stopped_at_a_random_moment_equals_one_that_is_not(number,
     os.kill(command.pid, signum)
     assert command.wait(20) == 128 + signum
     assert summary_state(tmp_path / "RUN") == "interrupted"
-    assert checkpoint(tmp_path / "RUN")["updates"] >= 1
+    assert checkpoint(tmp_path / "RUN").recorder.updates >= 1
     command = start(*words(*case, tmp_path / "RUN"), cwd=tmp_path / "last")
     assert command.wait() == 0, command.stderr
     assert_equal_runs(reference, tmp_path / "RUN")

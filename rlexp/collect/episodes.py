@@ -1,0 +1,67 @@
+"""Episodes: their returns and lengths, across the borders of rollouts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rlexp.data.rollout import Episode
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What T steps of N environments gave.
+
+    Attributes:
+        rewards: raw, [T, N] float64.
+        terminated: [T, N] bool.
+        truncated: [T, N] bool.
+        valid: False where a row is no transition, [T, N] bool.
+        final_obs: true last observation of each truncated step, in the order of truncated.nonzero(), each [D].
+        infos: by step where an episode ended, [N, K] (see `rlexp.envs.vector.StepResult`).
+    """
+
+    rewards: Array
+    terminated: Array
+    truncated: Array
+    valid: Array
+    final_obs: list[Array]
+    infos: dict[int, Array]
+
+
+class EpisodesUnderWay:
+    """Returns and lengths of the episodes under way, up to the end of the last rollout.
+
+    Args:
+        count: environments, N.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.returns = np.zeros(count)
+        self.lengths = np.zeros(count, np.int64)
+
+    def load(self, returns: Array, lengths: Array, restarted: list[int]) -> None:
+        """Resume from earlier returns and lengths; `restarted` environments begin a new episode."""
+        self.returns, self.lengths = returns, lengths
+        self.returns[restarted], self.lengths[restarted] = 0.0, 0
+
+    def ended(self, taken: Taken) -> list[Episode]:
+        """Return the episodes that ended in these steps, in order, and keep the sums of the others."""
+        done, valid = taken.terminated | taken.truncated, taken.valid
+        rewards = np.where(valid, taken.rewards, 0)
+        episodes = []
+        start = np.zeros(done.shape[1], np.int64)
+        for step, env in zip(*done.nonzero(), strict=True):
+            total = self.returns[env] + rewards[start[env] : step + 1, env].sum()
+            length = self.lengths[env] + valid[start[env] : step + 1, env].sum()
+            infos = tuple(taken.infos[step][env].tolist()) if step in taken.infos else ()
+            episodes.append(Episode(float(total), int(length), infos))
+            self.returns[env], self.lengths[env], start[env] = 0.0, 0, step + 1
+        for env in range(done.shape[1]):
+            self.returns[env] += rewards[start[env] :, env].sum()
+            self.lengths[env] += valid[start[env] :, env].sum()
+        return episodes

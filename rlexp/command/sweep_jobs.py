@@ -1,0 +1,102 @@
+"""The jobs of a sweep: their overrides, names and directories."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+LONGEST_VALUE = 24
+
+LONGEST_NAME = 100
+
+
+@dataclass(frozen=True)
+class SweepJob:
+    """A job of a sweep: its number, its overrides (key=value), and its directory."""
+
+    number: int
+    overrides: tuple[str, ...]
+    directory: Path
+
+    @property
+    def values(self) -> dict[str, str]:
+        """Return the overrides by their keys."""
+        return values_of(self.overrides)
+
+
+@dataclass
+class Sweep:
+    """A sweep that this process has started: its directory, and its jobs as far as they are known before they run."""
+
+    directory: Path
+    jobs: list[SweepJob] = field(default_factory=list)
+
+    def all_jobs(self) -> list[SweepJob]:
+        """Return the jobs, those that a sweeper made up on the way included, in the order of their numbers."""
+        jobs = {job.number: job for job in [*_recorded(self.directory), *self.jobs]}
+        return [jobs[number] for number in sorted(jobs)]
+
+
+def values_of(overrides: Sequence[str]) -> dict[str, str]:
+    """Return the values of overrides by their keys."""
+    as_typed = {"True": "true", "False": "false", "None": "null"}  # Hydra's own words for them in the jobs of a sweep
+    values = {key_of(word): word.partition("=")[2] for word in overrides}
+    return {key: as_typed.get(value, value) for key, value in values.items()}
+
+
+def key_of(word: str) -> str:
+    """Return the key of an override."""
+    return word.lstrip("+~").partition("=")[0]
+
+
+def short_names(keys: Sequence[str]) -> dict[str, str]:
+    """Return the last part of each key, with as many parts before it as it takes to tell the keys apart."""
+    names = {}
+    for key in keys:
+        parts = key.split(".")
+        tails = (".".join(parts[-count:]) for count in range(1, len(parts) + 1))
+        names[key] = next(
+            tail for tail in tails
+            if tail == key or not any(other != key and f".{other}".endswith(f".{tail}") for other in keys)
+        )  # fmt: skip
+    return names
+
+
+def swept_keys(jobs: Sequence[SweepJob]) -> list[str]:
+    """Return the keys in which jobs differ, in the order of the command line."""
+    found: dict[str, set[str | None]] = {}
+    for job in jobs:
+        for key in job.values:
+            found.setdefault(key, set())
+    for job in jobs:
+        for key, values in found.items():
+            values.add(job.values.get(key))
+    return [key for key, values in found.items() if len(values) > 1]
+
+
+def job_name(number: int, overrides: Sequence[str], swept: Sequence[str]) -> str:
+    """Return the name of a job's directory: its number, and the swept keys with their values."""
+    values, names = values_of(overrides), short_names(swept)
+    parts = [f"{_slug(names[key])}={_slug(values[key])}" for key in swept if key in values]
+    return "-".join([str(number), ",".join(parts)] if parts else [str(number)])[:LONGEST_NAME]
+
+
+def _slug(text: str) -> str:
+    """Return a text as part of a file name; where it is cut, the job's number still tells the names apart."""
+    return re.sub(r"[^A-Za-z0-9.+-]+", "_", text).strip("_")[:LONGEST_VALUE] or "_"
+
+
+def registry(directory: Path) -> Path:
+    """Return the file that jobs of a sweep write themselves into where they are not known before they run."""
+    return directory / ".jobs"
+
+
+def _recorded(directory: Path) -> Iterator[SweepJob]:
+    with contextlib.suppress(OSError, ValueError):
+        for line in registry(directory).read_text().splitlines():
+            values = json.loads(line)
+            yield SweepJob(values["number"], tuple(values["overrides"]), Path(values["directory"]))

@@ -1,0 +1,136 @@
+"""The memory of on-policy algorithms: this rollout, its advantages, and minibatches over several epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+
+import torch
+from torch import Tensor
+
+from rlexp.algos.losses import explained_variance
+from rlexp.algos.on_policy import FreshSettings
+from rlexp.algos.returns import gae
+from rlexp.data.batch import Batch
+from rlexp.data.rollout import Rollout
+from rlexp.data.state import MemoryState
+from rlexp.learn.ranks import Ranks
+from rlexp.learn.rewards import RewardScaler
+
+
+class Fresh:
+    """Holds one rollout.
+
+    Args:
+        settings: of the algorithm.
+        values: the critic, of observation rows [B, D]: values [B], on the learner's device.
+        rewards: normalises and clips rewards.
+        ranks: the ranks that learn together.
+        shared: whether all of them see the same rollouts, so that minibatches are split between them.
+        generator: draws the order of minibatches, on the CPU; equal on all ranks where data are shared.
+        epoch_kl: the mean approximate KL over an epoch, [], of the terms of its steps, [S, K].
+    """
+
+    def __init__(
+        self,
+        settings: FreshSettings,
+        values: Callable[[Tensor], Tensor],
+        rewards: RewardScaler,
+        ranks: Ranks,
+        shared: bool,
+        generator: torch.Generator,
+        epoch_kl: Callable[[Tensor], Tensor],
+    ) -> None:
+        self._settings, self._values, self._rewards = settings, values, rewards
+        self._ranks, self._shared, self._generator, self._epoch_kl = ranks, shared, generator, epoch_kl
+        self._epoch: list[Tensor] = []
+        self.minibatches = 1
+        """Steps of an epoch."""
+
+    @torch.no_grad()
+    def add(self, rollout: Rollout) -> None:
+        """Take the valid transitions of a rollout, with their advantages and returns, in place of the last one's."""
+        settings = self._settings
+        steps, count = rollout.rewards.shape
+        values = self._values(rollout.obs.flatten(0, 1)).view(steps + 1, count)  # [T+1, N]
+        next_values = values[1:]
+        if rollout.final_obs.shape[0] > 0:
+            next_values = next_values.clone()
+            next_values[rollout.truncated] = self._values(rollout.final_obs)
+        # What is no transition gets an error of 0, so that whatever stands there reaches no other row.
+        advantages = gae(
+            self._rewards.scaled(rollout),
+            values[:-1].where(rollout.valid, 0),
+            next_values.where(rollout.valid, 0),
+            rollout.terminated,
+            rollout.truncated,
+            settings.gamma,
+            settings.gae_lambda,
+        )
+        batch = Batch(
+            obs=rollout.obs[:-1].flatten(0, 1),
+            actions=rollout.actions.flatten(0, 1),
+            log_prob=rollout.log_prob.flatten(),
+            advantages=advantages.flatten(),
+            returns=(advantages + values[:-1]).flatten(),
+            values=values[:-1].flatten(),
+        )
+        if not bool(rollout.valid.all()):
+            batch = batch.rows(rollout.valid.flatten().nonzero().squeeze(-1))
+        self._batch, self._epoch = batch, []
+        self.minibatches = self._minibatches_per_epoch(batch.returns.shape[0])
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield the minibatches of every epoch."""
+        for _ in range(self._settings.epochs):
+            yield from self._shuffled()
+
+    def learned(self, terms: Tensor) -> bool:
+        """Return whether the update goes on: not where the KL of the epoch just done is too large, on any rank."""
+        limit = self._settings.target_kl
+        if limit is None:
+            return True
+        self._epoch.append(terms)
+        if len(self._epoch) < self.minibatches:
+            return True
+        kl = self._epoch_kl(torch.stack(self._epoch))
+        self._epoch = []
+        self._ranks.mean_(kl)
+        return not float(kl) > limit
+
+    def report(self) -> Tensor:
+        """Return explained variance and mean value, [2]."""
+        batch = self._batch
+        return torch.stack([explained_variance(batch.values, batch.returns), batch.values.mean()])
+
+    def _minibatches_per_epoch(self, rows: int) -> int:
+        """Return the number of minibatches, equal on all ranks, so that none holds more than the settings say.
+
+        Where ranks hold different numbers of rows, none is left empty either: that comes first.
+        """
+        least, most = rows, rows
+        if self._shared:
+            least, most = rows // self._ranks.size, -(-rows // self._ranks.size)
+        elif self._ranks.size > 1:
+            counts = self._ranks.gather(torch.tensor([rows], dtype=torch.int64, device=self._batch.returns.device))
+            least, most = int(counts.min()), int(counts.max())
+        return min(least, -(-most // (self._settings.rows or most)))
+
+    def _shuffled(self) -> list[Batch]:
+        """Return the transitions in a new order, in minibatches that differ in size by one at most."""
+        batch = self._batch
+        order = torch.randperm(batch.returns.shape[0], generator=self._generator)
+        if self._shared:
+            order = order[self._ranks.rank :: self._ranks.size]
+        rows = batch.rows(order.to(batch.returns.device))
+        columns = [getattr(rows, field.name).tensor_split(self.minibatches) for field in fields(rows)]
+        return [Batch(*parts) for parts in zip(*columns, strict=True)]
+
+    def state(self) -> MemoryState:
+        """Return the generator of minibatch orders and the discounted returns under way."""
+        return MemoryState(discounted=self._rewards.discounted.cpu(), generator=self._generator.get_state())
+
+    def load_state(self, state: MemoryState) -> None:
+        """Continue from what `state` returned."""
+        self._rewards.discounted = state.discounted.to(self._rewards.discounted.device)
+        self._generator.set_state(state.generator)

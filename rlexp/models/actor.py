@@ -1,0 +1,76 @@
+"""The actor: all that a player and an evaluation need of an agent, and all that travels to them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from rlexp.data.spaces import ActionSpec
+from rlexp.models.distributions import Distribution
+from rlexp.models.encoders import Preprocessor, Torso
+
+
+class Actor(nn.Module):
+    """A stochastic policy over flat observation rows.
+
+    `rlexp.models.acting.FastActor` is its forward pass for few rows.
+
+    Args:
+        preprocessor: takes rows apart; a critic may share it.
+        torso: from what `preprocessor` returns to features.
+        head: from features to those parameters of the distribution that depend on the observation.
+        distribution: of actions.
+        log_std: the parameters that do not depend on the observation, [A]; None where there are none.
+        action: the action space.
+        squash: whether real actions are squashed into their bounds by tanh instead of clipped.
+    """
+
+    low: Tensor
+    high: Tensor
+
+    def __init__(
+        self,
+        preprocessor: Preprocessor,
+        torso: Torso,
+        head: nn.Linear,
+        distribution: Distribution,
+        log_std: nn.Parameter | None,
+        action: ActionSpec,
+        squash: bool,
+    ) -> None:
+        super().__init__()
+        self.preprocessor, self.torso, self.head, self.log_std = preprocessor, torso, head, log_std
+        self.distribution, self.squash = distribution, squash
+        low, high = torch.tensor([action.low, action.high]).unbind(0)
+        self.register_buffer("low", low, persistent=False)
+        self.register_buffer("high", high, persistent=False)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Return the parameters of the action distribution, [B, P], for rows [B, D]."""
+        return self.parameters_of(self.torso(*self.preprocessor(rows)))
+
+    def parameters_of(self, features: Tensor) -> Tensor:
+        """Return the distribution's parameters, [B, P], for features [B, F] of the torso."""
+        outputs: Tensor = self.head(features)
+        if self.log_std is not None:
+            outputs = torch.cat([outputs, self.log_std.expand(*outputs.shape[:-1], -1)], -1)
+        return outputs
+
+    def log_prob(self, rows: Tensor, actions: Tensor) -> Tensor:
+        """Return the log-probability of each action, [B] float32."""
+        return self.distribution.log_prob(self(rows).float(), actions)
+
+    def noise(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """Draw the noise of actions of batch shape `shape`: [*shape, K] float32, on the generator's device."""
+        return self.distribution.noise(shape, generator)
+
+    def to_environment(self, actions: Tensor) -> Tensor:
+        """Return sampled actions as an environment of tensors takes them: real ones within their bounds.
+
+        `rlexp.envs.actions.environment_actions` does it for environments of numpy arrays.
+        """
+        if self.low.numel() == 0:
+            return actions
+        if self.squash:
+            actions = self.low + (actions.tanh() + 1) * (0.5 * (self.high - self.low))
+        return actions.clamp(self.low, self.high)

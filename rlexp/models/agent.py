@@ -1,0 +1,26 @@
+"""What every algorithm's agent offers to the rest of the house."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import nn
+
+from rlexp.models.actor import Actor
+
+
+class Agent(nn.Module, ABC):
+    """The networks of an algorithm.
+
+    Attributes:
+        actor: all that a player needs.
+    """
+
+    actor: Actor
+
+    @abstractmethod
+    def parts(self) -> dict[str, nn.Module]:
+        """Return the parts that learn by themselves: each becomes one flat vector with its own optimizer.
+
+        The order of a part's parameters in the vector is that of `module.parameters()`.
+        """
