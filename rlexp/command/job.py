@@ -107,7 +107,6 @@ def _run(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
     """
     config, note = checked(composed)
     from rlexp.envs import check_environment  # gymnasium, which a config error need not wait for
-    from rlexp.run.experiment import run_rank
 
     first = os.environ.get("RANK", "0") == "0"  # else one of the ranks that torchrun started; rank 0 speaks for all
     before = checkpoint_times(run_dir)
@@ -119,6 +118,8 @@ def _run(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
         config = earlier.config
     spec = check_environment(config)
     check_devices(config)
+    from rlexp.run.experiment import run_rank  # torch, which a wrong environment need not wait for
+
     point = None if earlier is None else earlier.point
     settings = HydraConfig.get()
     jobs = jobs_at_once(settings.launcher) if settings.mode == RunMode.MULTIRUN else 1
