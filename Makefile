@@ -18,6 +18,7 @@ BASE := $(VENV)/.installed-base
 BOX2D := $(VENV)/.installed-box2d
 BENCH := $(VENV)/.installed-bench
 DEV := $(VENV)/.installed-dev
+MUTANTS := $(VENV)/.installed-mutants
 
 # Packages of environments ask for older versions of what rlexp is tested with: an environment of their own.
 WORLDS_VENV := .venv-worlds
@@ -28,7 +29,7 @@ WORLDS := $(WORLDS_VENV)/.installed
 # Two pips must not write into .venv at once.
 .NOTPARALLEL:
 .PHONY: help cartpole lunarlander sweep results bench bench-compare bench-plots bench-solved bench-startup \
-	bench-memory bench-tensors pictures worlds distributed test test-slow torture lint format reference tensorboard constraints clean \
+	bench-memory bench-tensors pictures worlds distributed same house mutants test test-slow torture lint format reference tensorboard constraints clean \
 	clean-outputs
 
 help: ## show this list
@@ -96,6 +97,15 @@ worlds: $(WORLDS) ## try public environments: train, video, exact resume, into d
 
 distributed: $(DEV) ## learning and speed of every topology, into docs/distributed-results.md
 	$(PY) -m benchmarks.distributed $(ARGS)
+
+same: $(DEV) ## compare weights and metrics of 78 short runs with another commit, bit for bit: REV=main (half an hour)
+	$(PY) -m benchmarks.same --rev $(REV) $(ARGS)
+
+house: $(DEV) ## how simple the package is to read: modules, circles, long functions (ARGS="OTHER_TREE .")
+	$(PY) -m benchmarks.house $(ARGS)
+
+mutants: $(MUTANTS) ## plant small faults in the maths and count those that the tests notice (half an hour)
+	$(PY) -m benchmarks.mutants $(ARGS)
 
 test: $(DEV) ## run the tests
 	$(PY) -m pytest -n $(WORKERS) $(ARGS)
@@ -170,6 +180,11 @@ $(DEV): $(PINS) | $(PY)
 	@echo 'Installing rlexp with its development tools (minutes the first time)'
 	@$(INSTALL) -e '.[dev]'
 	@touch $(BASE) $(BOX2D) $@
+
+$(MUTANTS): $(PINS) | $(PY)
+	@echo 'Installing rlexp with mutation testing (minutes the first time)'
+	@$(INSTALL) -e '.[mutants]'
+	@touch $(BASE) $(BOX2D) $(DEV) $@
 
 # --no-deps: worlds.txt has every dependency, and some packages ask for older versions than work.
 $(WORLDS): $(PINS) benchmarks/worlds.txt | $(PY)
