@@ -33,7 +33,13 @@ from cosmic_ray.plugins import get_operator, operator_names
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 90
 """Time for the tests of one fault."""
-MATHS = ("tests/algos", "tests/learn/test_learner.py", "tests/learn/test_stepper.py", "tests/learn/test_adam.py")
+MATHS = (
+    "tests/algos",
+    "tests/config/test_reference.py",
+    "tests/learn/test_learner.py",
+    "tests/learn/test_stepper.py",
+    "tests/learn/test_adam.py",
+)
 MODELS = ("tests/models", "tests/learn/test_learner.py")
 PLAYERS = ("tests/collect/test_player.py", "tests/collect/test_tensor_player.py", "tests/models/test_policy.py")
 RANKS = ("tests/topology/test_transport.py", "tests/topology/test_ranks.py", "tests/topology/test_equality.py")

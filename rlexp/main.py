@@ -20,7 +20,7 @@ from rlexp.command.arguments import asks_version, find_modules_here, read
 from rlexp.command.check import check_job
 from rlexp.command.ending import BROKEN_POOL, Command, farewell, on_stop, said
 from rlexp.command.job import run
-from rlexp.command.paths import prepared
+from rlexp.command.paths import with_run_directory
 from rlexp.command.torchrun import torchrun_overrides
 from rlexp.config.compose import register
 from rlexp.config.explain import explain
@@ -47,7 +47,7 @@ def cli() -> None:
         return
     try:
         sys.argv[1:] = read(sys.argv[1:])
-        sys.argv[1:] = prepared([*sys.argv[1:], *torchrun_overrides(sys.argv[1:])])
+        sys.argv[1:] = with_run_directory([*sys.argv[1:], *torchrun_overrides(sys.argv[1:])])
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(run)()
     except ConfigError as error:
         Command.errors.append(error)

@@ -77,8 +77,8 @@ def normalized(advantages: Tensor) -> Tensor:
     """Return advantages [B] scaled to mean 0 and standard deviation 1; equal ones become 0."""
     import torch  # not at the start: a config error need not wait for it
 
-    deviation, mean = torch.std_mean(advantages)
-    return (advantages - mean) / (deviation.maximum(ROUNDING * mean.abs()) + 1e-8)
+    std, mean = torch.std_mean(advantages)
+    return (advantages - mean) / (std.maximum(ROUNDING * mean.abs()) + 1e-8)
 
 
 def explained_variance(values: Tensor, returns: Tensor) -> Tensor:

@@ -45,7 +45,9 @@ class Player:
         generator: torch.Generator,
         autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        self._envs, self._actor, self._generator = envs, actor, generator
+        self._envs = envs
+        self._actor = actor
+        self._generator = generator
         self._num_steps, self._autocast = num_steps, autocast
         self._device = generator.device
         count = envs.num_envs

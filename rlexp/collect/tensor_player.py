@@ -73,8 +73,13 @@ class TensorPlayer:
         autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
         compile_steps: bool = False,
     ) -> None:
-        self._env, self._limit, self._count, self._actor = env, limit, num_envs, actor
-        self._num_steps, self._generator, self._autocast = num_steps, generator, autocast
+        self._env = env
+        self._limit = limit
+        self._count = num_envs
+        self._actor = actor
+        self._num_steps = num_steps
+        self._generator = generator
+        self._autocast = autocast
         self._device = device = generator.device
         self._compiled = _compiled(self._steps, device) if compile_steps and compiler_found(device) else None
         self._states = env.start(self._uniform(num_envs))

@@ -11,7 +11,7 @@ from rlexp.errors import ConfigError
 from rlexp.show.lines import PLAIN, hydra_quoted
 
 
-def prepared(arguments: Sequence[str]) -> list[str]:
+def with_run_directory(arguments: Sequence[str]) -> list[str]:
     """Return the command's arguments with hydra.run.dir set to the run that `resume` names, paths quoted.
 
     Raises:

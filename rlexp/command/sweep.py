@@ -34,7 +34,7 @@ from rlexp.launch.stopping import note_stop, noted_stop
 SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 STOPPED = "RLEXP_STOPPED"
 """The variable that tells processes that start later that the sweep is to end; its value is the signal."""
-PATIENCE_SECONDS = 60.0
+SAVE_SECONDS = 60.0
 """Time that jobs in other processes have to save and return after a signal: a video may have to be closed."""
 MOST_LINES = 10
 
@@ -232,7 +232,7 @@ def forward(signum: int) -> None:
     os.environ[STOPPED] = str(int(signum))
     print(f"{signal.Signals(signum).name}: waiting for the jobs to save and end", flush=True)
     early.send(signum, early.children())
-    timer = threading.Timer(PATIENCE_SECONDS, early.leave, (signum,))
+    timer = threading.Timer(SAVE_SECONDS, early.leave, (signum,))
     timer.daemon = True
     timer.start()
 

@@ -54,7 +54,7 @@ def key_of(word: str) -> str:
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:
-    """Return the last part of each key, with as many parts before it as it takes to tell the keys apart."""
+    """Return the last part of each key, with as many parts before it as it takes to distinguish the keys."""
     names = {}
     for key in keys:
         parts = key.split(".")
@@ -86,7 +86,7 @@ def job_name(number: int, overrides: Sequence[str], swept: Sequence[str]) -> str
 
 
 def _slug(text: str) -> str:
-    """Return a text as part of a file name; where it is cut, the job's number still tells the names apart."""
+    """Return a text as part of a file name; where it is cut, the job's number still distinguishes the names."""
     return re.sub(r"[^A-Za-z0-9.+-]+", "_", text).strip("_")[:LONGEST_VALUE] or "_"
 
 

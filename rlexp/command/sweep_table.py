@@ -61,8 +61,8 @@ def table(found: Sequence[Outcome], width: int) -> list[str]:
     lines = [f"{lines[0]}  why"] + [
         f"{line}  {_short(outcome.error, room)}".rstrip() for line, outcome in zip(lines[1:], found, strict=True)
     ]
-    told = [f"job {o.job.number}: {o.error}" for o in found if _short(o.error, room) != o.error]
-    return [*lines, "", *told] if told else lines
+    reasons = [f"job {o.job.number}: {o.error}" for o in found if _short(o.error, room) != o.error]
+    return [*lines, "", *reasons] if reasons else lines
 
 
 def _short(text: str, room: int) -> str:

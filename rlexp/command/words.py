@@ -18,7 +18,7 @@ from rlexp.settings import fields_of
 
 
 def find_key(name: str, vocabulary: Vocabulary, exact: bool = False) -> Answer | None:
-    """Return what a spelling stands for, first parts that mean nothing apart; None: nothing that is known."""
+    """Return what a spelling stands for, without first parts that mean nothing; None: nothing that is known."""
     if name in vocabulary.answers:
         return vocabulary.answers[name]
     if name in vocabulary.keys or name in vocabulary.groups:

@@ -158,7 +158,7 @@ def surplus_keys(config: Any, values: Any, prefix: str = "") -> Iterator[str]:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and what caused it, the nearest first, Hydra's wrapping apart."""
+    """Yield an error and what caused it, the nearest first, without Hydra's wrapping."""
     seen = []
     while error is not None and error not in seen:
         seen.append(error)

@@ -72,7 +72,7 @@ class EvalConfig:
     stop_at: float | None = setting(None, "Mean return of an evaluation at which training ends; null: never.")
     max_episode_steps: int = setting(100_000, "Steps after which an evaluation episode is cut.", ge=1)
 
-    def enough(self, mean_return: float | None) -> bool:
+    def reached(self, mean_return: float | None) -> bool:
         """Return whether training ends after an evaluation with this mean return; None: there was none."""
         return self.stop_at is not None and mean_return is not None and mean_return >= self.stop_at
 

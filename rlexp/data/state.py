@@ -129,6 +129,17 @@ class RankState:
 
 
 @dataclass(frozen=True)
+class Segment:
+    """A large state that lies in a file of its own beside the checkpoint; see `rlexp.files.segments`.
+
+    Attributes:
+        sha256: of the file, which is named by it.
+    """
+
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Window:
     """What happened since the last row of metrics.csv.
 
@@ -185,7 +196,7 @@ class Saved:
         config: the experiment in plain values.
         env_steps: environment steps so far, over all ranks.
         learner: what is equal on all ranks that learn.
-        ranks: what is each rank's own, in the order of ranks.
+        ranks: what is each rank's own, in the order of ranks; large ones in segments.
         recorder: what the files of the run hold.
         versions: of Python and of the packages that decide a result.
         commit: of the code; None where it lies in no git repository.
@@ -195,7 +206,7 @@ class Saved:
     config: dict[str, Any]
     env_steps: int
     learner: LearnerState
-    ranks: list[RankState]
+    ranks: list[RankState | Segment]
     recorder: RecorderState
     versions: dict[str, str]
     commit: str | None
@@ -212,6 +223,6 @@ class Start:
 
 STATES = (
     Collected, Episode, GlobalGenerators, LearnerState, MemoryState, PlayerState, RankState, RecorderState, Rollout,
-    Saved, Start, TensorPlayerState, Window,
+    Saved, Segment, Start, TensorPlayerState, Window,
 )  # fmt: skip
 """The dataclasses of states, and those within them."""

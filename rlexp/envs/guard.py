@@ -1,4 +1,4 @@
-"""What an environment may do wrong while a run is under way, each told in one line that names the place in its code."""
+"""What an environment may do wrong in a run, each reported in one line that names the place in its code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How environments draw where there is no display: what pygame and MuJoCo must be told before they are imported."""
+"""How environments draw where there is no display: what pygame and MuJoCo must know before they are imported."""
 
 from __future__ import annotations
 

@@ -74,18 +74,18 @@ class NextStepEnvironment(VectorEnvironment):
         rewards, terminated, truncated = np.where(valid, rewards, 0), terminated & valid, truncated & valid
         self._ended = terminated | truncated
         final = list(out[truncated]) if truncated.any() else []
-        told = self._told_of(infos, self._ended) if self._infos and self._ended.any() else None
-        return StepResult(rewards, terminated, truncated, final, valid, told)
+        ended_infos = self._values_where(infos, self._ended) if self._infos and self._ended.any() else None
+        return StepResult(rewards, terminated, truncated, final, valid, ended_infos)
 
-    def _told_of(self, infos: dict[str, Any], ended: Array) -> Array:
+    def _values_where(self, infos: dict[str, Any], ended: Array) -> Array:
         """Return the values asked for of the environments whose episode ended, [N, K] float64; NaN elsewhere."""
-        told = np.full((self.num_envs, len(self._infos)), np.nan)
+        found = np.full((self.num_envs, len(self._infos)), np.nan)
         for column, name in enumerate(self._infos):
             values = looked_up(infos, name)
             if values is not None and np.shape(values) == (self.num_envs,):
                 mask = ended & np.asarray(infos.get(f"_{name}", True))
-                told[mask, column] = np.asarray(values, np.float64)[mask]
-        return told
+                found[mask, column] = np.asarray(values, np.float64)[mask]
+        return found
 
 
 @contextlib.contextmanager

@@ -73,17 +73,17 @@ class VectorEnvironment:
         final = []
         if truncated.any():
             final = [self._packer.pack_one(infos["final_obs"][i]) for i in truncated.nonzero()[0]]
-        told = self._told(infos.get("final_info", {})) if self._infos and "final_info" in infos else None
-        return StepResult(rewards, terminated, truncated, final, self._all_valid, told)
+        ended_infos = self._values_of(infos.get("final_info", {})) if self._infos and "final_info" in infos else None
+        return StepResult(rewards, terminated, truncated, final, self._all_valid, ended_infos)
 
-    def _told(self, infos: dict[str, Any]) -> Array:
+    def _values_of(self, infos: dict[str, Any]) -> Array:
         """Return the values asked for, [N, K] float64, of infos as gymnasium gathers them: values and masks."""
-        told = np.full((self.num_envs, len(self._infos)), np.nan)
+        values = np.full((self.num_envs, len(self._infos)), np.nan)
         for column, name in enumerate(self._infos):
             if name in infos:
                 mask = infos[f"_{name}"]
-                told[mask, column] = infos[name][mask]
-        return told
+                values[mask, column] = infos[name][mask]
+        return values
 
     @property
     def restorable(self) -> bool:

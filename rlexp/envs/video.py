@@ -44,9 +44,13 @@ class VideoRecorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         super().__init__(env)
         self._settings, self._fps = settings, max(1.0, frames_per_second(env) / repeat)
         self._begun, self._taken = -1, 0  # steps taken when the episode began, and now
-        self._last, self._drawing, self._said = False, True, set[str]()
+        self._last = False
+        self._drawing = True
+        self._said = set[str]()
         self._encoder: Encoder | None = None
-        self._recording, self._path, self._frames = False, Path(), Frames()
+        self._recording = False
+        self._path = Path()
+        self._frames = Frames()
         self._return, self._steps = 0.0, 0
 
     def place(self, begun: int, previous: int) -> None:

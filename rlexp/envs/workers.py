@@ -98,7 +98,7 @@ class Workers(AsyncVectorEnv):
 def _worker(
     index: int, make: Callable[[], Any], pipe: Any, parent_pipe: Any, memory: Any, errors: Any, *rest: Any
 ) -> None:
-    """Be the process of an environment; one that does not build is told as one that raises later is."""
+    """Be the process of an environment; one that does not build is reported like one that raises later."""
     try:
         env = make()
     except (Exception, SystemExit) as error:

@@ -11,6 +11,8 @@ import hashlib
 import json
 import types
 import typing
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -18,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from rlexp.data.state import STATES
+from rlexp.data.state import STATES, Saved, Segment
 
 T = TypeVar("T")
 
@@ -38,16 +40,29 @@ class Refused(Exception):
 def encode(state: Any) -> bytes:
     """Return a state, a dataclass of `rlexp.data.state`, as the bytes of a safetensors file."""
     tensors: dict[str, Tensor] = {}
-    return seal(json.dumps(_plain(state, "", tensors)), tensors)
+    segments = [own.sha256 for own in state.ranks if isinstance(own, Segment)] if isinstance(state, Saved) else []
+    return seal(json.dumps(_plain(state, "", tensors)), tensors, segments)
 
 
-def seal(plain: str, tensors: dict[str, Tensor]) -> bytes:
-    """Return a safetensors file of tensors and JSON, with its checksum."""
-    metadata = {"format": FORMAT, "state": plain, "sha256": NO_SUM.decode()}
+def seal(plain: str, tensors: dict[str, Tensor], segments: Sequence[str] = ()) -> bytes:
+    """Return a safetensors file of tensors and JSON, with its checksum and the names of segments that it needs."""
+    metadata = {"format": FORMAT, "state": plain, "segments": ",".join(segments), "sha256": NO_SUM.decode()}
     content = bytearray(save(tensors, metadata))
     start = content.index(b'"sha256":"' + NO_SUM) + len(b'"sha256":"')
     content[start : start + len(NO_SUM)] = hashlib.sha256(content).hexdigest().encode()
     return bytes(content)
+
+
+def segments_of(path: Path) -> list[str]:
+    """Return the names of the segments that a checkpoint needs, from its header alone; none where it is damaged."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = file.read(min(size, LONGEST_HEADER))
+    try:
+        names = json.loads(header)["__metadata__"]["segments"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return []
+    return [name for name in str(names).split(",") if name.isalnum()]
 
 
 def _plain(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:

@@ -66,9 +66,9 @@ def commit() -> str | None:
     return done.stdout.strip() or None
 
 
-def _together(former: list[str], later: list[str]) -> list[str]:
+def _together(earlier: list[str], later: list[str]) -> list[str]:
     """Return the overrides of a run and those of its resume, which count where both set a key."""
-    words = {word.lstrip("+~").partition("=")[0]: word for word in [*former, *later]}
+    words = {word.lstrip("+~").partition("=")[0]: word for word in [*earlier, *later]}
     return [word for key, word in words.items() if key != "resume"]
 
 

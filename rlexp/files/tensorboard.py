@@ -98,8 +98,8 @@ def hyperparameters(config: Config, given: Sequence[str]) -> dict[str, bool | in
     said = named(given)
     values: dict[str, bool | int | float | str] = {"algo": algorithm_name(config)}
     for key, value, _ in fields_of(config):
-        told = key in IDENTIFYING or key.startswith("algo.") or key in said
-        if (told or value != defaults[key]) and key not in PLACES:
+        shown = key in IDENTIFYING or key.startswith("algo.") or key in said
+        if (shown or value != defaults[key]) and key not in PLACES:
             number = isinstance(value, int | float) and not isinstance(value, bool)
             values[key] = value if number else as_yaml(value)
     return values

@@ -1,4 +1,4 @@
-"""How a failure is told: as one line in summary.json, with its traceback in main.log, causes before consequences."""
+"""How a failure is reported: one line in summary.json, its traceback in main.log, causes before consequences."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOST_PEER = re.compile("(closed|reset) by peer|broken pipe|timed out|DistBackend
 
 
 LONGEST_LINE, LONGEST_TRACE = 1_000, 10_000
-"""Characters that are told; what is longer would fill the pipe to the parent, and nobody would read it."""
+"""Characters that are reported; what is longer would fill the pipe to the parent, and nobody would read it."""
 
 
 def one_line(error: BaseException, rank: int) -> str:

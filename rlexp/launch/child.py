@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlexp.errors import Interrupted
 from rlexp.launch.cause import LONGEST_TRACE, logged, one_line, shortened
-from rlexp.launch.fabric import patience
+from rlexp.launch.fabric import peer_timeout
 from rlexp.launch.job import Job
 from rlexp.launch.rank import Body, enter
 from rlexp.launch.stopping import stoppable
@@ -69,7 +69,7 @@ def shared_board(context: Any, ranks: int, timeout: float) -> Board:
     """Return memory that the ranks share, to be made before they are forked."""
     from rlexp.launch.board import Board  # torch, which a config error need not wait for
 
-    return Board(context, ranks, patience(timeout))
+    return Board(context, ranks, peer_timeout(timeout))
 
 
 def free_port() -> int:

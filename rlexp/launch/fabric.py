@@ -21,7 +21,7 @@ MARGIN_SECONDS = 10.0
 BACKENDS = "cpu:gloo,cuda:nccl"
 
 
-def patience(timeout: float) -> float:
+def peer_timeout(timeout: float) -> float:
     """Return the seconds that ranks wait for each other: an evaluation, a checkpoint and a rollout may lie between."""
     return 3 * timeout + MARGIN_SECONDS
 
@@ -33,7 +33,7 @@ def build_fabric(config: Config) -> Fabric:
     from lightning.fabric.strategies.strategy import Strategy
 
     settings = config.fabric
-    timeout = timedelta(seconds=patience(settings.timeout_seconds))
+    timeout = timedelta(seconds=peer_timeout(settings.timeout_seconds))
     cuda = settings.accelerator == "cuda"
     if config.topology.name == "decoupled" and cuda:
         return _placed_fabric(config, timeout)

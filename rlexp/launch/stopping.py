@@ -123,6 +123,6 @@ def stoppable(patient: bool = False) -> Iterator[None]:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, former in before.items():
-            signal.signal(number, former)
+        for number, previous in before.items():
+            signal.signal(number, previous)
         sys.unraisablehook = hook_before

@@ -43,7 +43,7 @@ def run_as_rank(job: Job, body: Body) -> dict[str, Any]:
             with logged(rank.run_dir):
                 body(rank)
             _wait_for_all(rank)
-        except Exception as error:  # said before the process group falls apart and others find that they lost a peer
+        except Exception as error:  # reported before the process group ends and others find that they lost a peer
             trace = shortened(traceback.format_exc(), LONGEST_TRACE)
             if not LOST_PEER.search(one_line(error, index)):
                 report_failure(rank.run_dir, job.config.steps_per_update, one_line(error, index), trace)

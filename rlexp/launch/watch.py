@@ -19,7 +19,9 @@ class Watch:
     """
 
     def __init__(self, timeout: float, log: TextIO, margin: float) -> None:
-        self._timeout, self._log, self._margin = timeout, log, margin
+        self._timeout = timeout
+        self._log = log
+        self._margin = margin
 
     @contextlib.contextmanager
     def __call__(self, together: bool = False) -> Iterator[Callable[[], None]]:

@@ -56,7 +56,10 @@ class CompiledStep:
         optimizer: torch.optim.Optimizer,
         ranks: Ranks,
     ) -> None:
-        self._part, self._descent, self._optimizer, self._ranks = part, descent, optimizer, ranks
+        self._part = part
+        self._descent = descent
+        self._optimizer = optimizer
+        self._ranks = ranks
         self._evaluated = _Evaluated(agent, objective)
         self._weights = part.weights.detach()
         device = part.weights.device

@@ -41,8 +41,13 @@ class Fresh:
         generator: torch.Generator,
         epoch_kl: Callable[[Tensor], Tensor],
     ) -> None:
-        self._settings, self._values, self._rewards = settings, values, rewards
-        self._ranks, self._shared, self._generator, self._epoch_kl = ranks, shared, generator, epoch_kl
+        self._settings = settings
+        self._values = values
+        self._rewards = rewards
+        self._ranks = ranks
+        self._shared = shared
+        self._generator = generator
+        self._epoch_kl = epoch_kl
         self._epoch: list[Tensor] = []
         self.minibatches = 1
         """Steps of an epoch."""
@@ -86,7 +91,7 @@ class Fresh:
             yield from self._shuffled()
 
     def learned(self, terms: Tensor) -> bool:
-        """Return whether the update goes on: not where the KL of the epoch just done is too large, on any rank."""
+        """Return whether the update continues: it ends where the mean KL of the epoch just done is too large."""
         limit = self._settings.target_kl
         if limit is None:
             return True

@@ -67,8 +67,14 @@ class Learner:
         shared: bool,
         precision: Precision,
     ) -> None:
-        self._algorithm, self.agent, self._stepper, self._memory = algorithm, agent, stepper, memory
-        self._rewards, self._ranks, self._shared, self._precision = rewards, ranks, shared, precision
+        self._algorithm = algorithm
+        self.agent = agent
+        self._stepper = stepper
+        self._memory = memory
+        self._rewards = rewards
+        self._ranks = ranks
+        self._shared = shared
+        self._precision = precision
 
     def update(self, collected: Collected, progress: Progress) -> Update:
         """Learn from what was collected by the environments of this rank, or of all where data are shared.

@@ -27,7 +27,7 @@ class Memory(Protocol):
         """Yield the batches of one update."""
 
     def learned(self, terms: Tensor) -> bool:
-        """Take note of what the step on the last batch reported; return whether the update goes on.
+        """Take note of what the step on the last batch reported; return whether the update continues.
 
         Args:
             terms: in the order of `Stepper.names`.

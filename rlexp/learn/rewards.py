@@ -40,7 +40,9 @@ class RewardScaler:
         num_envs: int,
         device: torch.device,
     ) -> None:
-        self._normalize, self._limit, self._gamma = normalize, limit, gamma
+        self._normalize = normalize
+        self._limit = limit
+        self._gamma = gamma
         self._ranks, self._shared = ranks, shared
         self.moments = RunningMoments(1).to(device)
         self.discounted = torch.zeros(num_envs, device=device)

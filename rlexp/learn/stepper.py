@@ -44,8 +44,12 @@ class PartStepper:
         ranks: Ranks,
         compile_steps: bool,
     ) -> None:
-        self._objective, self._agent, self.part = objective, agent, part
-        self._descent, self._precision, self._ranks = descent, precision, ranks
+        self._objective = objective
+        self._agent = agent
+        self.part = part
+        self._descent = descent
+        self._precision = precision
+        self._ranks = ranks
         self.optimizer = build_optimizer(descent, part.weights, fused=not precision.scaled)
         self._prepared = precision.prepare(self.optimizer)
         self._autocast = nullcontext if precision.plain else precision.autocast  # which is not free

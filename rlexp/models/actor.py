@@ -16,7 +16,7 @@ class Actor(nn.Module):
     `rlexp.models.acting.FastActor` is its forward pass for few rows.
 
     Args:
-        preprocessor: takes rows apart; a critic may share it.
+        preprocessor: splits rows; a critic may share it.
         torso: from what `preprocessor` returns to features.
         head: from features to those parameters of the distribution that depend on the observation.
         distribution: of actions.
@@ -39,7 +39,10 @@ class Actor(nn.Module):
         squash: bool,
     ) -> None:
         super().__init__()
-        self.preprocessor, self.torso, self.head, self.log_std = preprocessor, torso, head, log_std
+        self.preprocessor = preprocessor
+        self.torso = torso
+        self.head = head
+        self.log_std = log_std
         self.distribution, self.squash = distribution, squash
         low, high = torch.tensor([action.low, action.high]).unbind(0)
         self.register_buffer("low", low, persistent=False)

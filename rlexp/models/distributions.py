@@ -170,7 +170,7 @@ class Gaussian(Distribution):
         return torch.empty((*shape, self.num_outputs), device=generator.device).normal_(generator=generator)
 
     def sample(self, params: Tensor, noise: Tensor) -> Tensor:
-        """Return mean + deviation * noise; not bounded."""
+        """Return mean + standard deviation * noise; not bounded."""
         mean, log_std = params.chunk(2, -1)
         return mean + log_std.exp() * noise
 
@@ -185,7 +185,7 @@ class Gaussian(Distribution):
         return (-0.5 * scaled.square() - log_std - 0.5 * math.log(2 * math.pi)).sum(-1)
 
     def entropy(self, params: Tensor) -> Tensor:
-        """Return the sum of log deviations plus A/2 log(2 pi e)."""
+        """Return the sum of log standard deviations plus A/2 log(2 pi e)."""
         return (params.chunk(2, -1)[1] + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
 
 
@@ -208,20 +208,20 @@ class TanhGaussian(Gaussian):
         return super().entropy(params) - 2 * _mean_log_cosh(mean, log_std.exp()).sum(-1)
 
 
-def _mean_log_cosh(mean: Tensor, deviation: Tensor) -> Tensor:
-    """Return E[log cosh u] of u ~ N(mean, deviation^2), element by element.
+def _mean_log_cosh(mean: Tensor, std: Tensor) -> Tensor:
+    """Return E[log cosh u] of u ~ N(mean, std^2), element by element.
 
     log cosh u = E|u - v| - log 2 for v of the logistic distribution of scale 1/2: both sides have the second derivative
     sech(u)^2, and both approach |u| - log 2. With v a mixture of normal distributions of standard deviations w, u - v
-    is one of standard deviations sqrt(deviation^2 + w^2), and the mean of |x| of x ~ N(m, s^2) is
+    is one of standard deviations sqrt(std^2 + w^2), and the mean of |x| of x ~ N(m, s^2) is
 
         s sqrt(2 / pi) exp(-m^2 / 2 s^2) + m erf(m / s sqrt 2).
 
-    The error of the mixture is averaged over u, so that it is nowhere larger than for a deviation of 0.
+    The error of the mixture is averaged over u, so that it is nowhere larger than for a standard deviation of 0.
     """
     total = torch.full_like(mean, -math.log(2))
     for width, weight in _LOGISTIC:
-        spread = (deviation.square() + width**2).sqrt()
+        spread = (std.square() + width**2).sqrt()
         ratio = mean / spread
         bell = math.sqrt(2 / math.pi) * spread * (-0.5 * ratio.square()).exp()
         total = total + weight * (bell + mean * (math.sqrt(0.5) * ratio).erf())

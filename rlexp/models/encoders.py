@@ -86,7 +86,7 @@ def convolutions(image: ImageSpec) -> nn.Sequential:
 
 
 class Preprocessor(nn.Module):
-    """Takes an observation row apart: normalised and clipped numbers with one-hot choices, and images.
+    """Splits an observation row: normalised and clipped numbers with one-hot choices, and images.
 
     Images are pixels in [0, 1], or symbols as int32. Numbers are of type `dtype`, that of the weights. `identity` says
     that rows come out as they went in.

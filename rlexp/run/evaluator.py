@@ -28,9 +28,11 @@ class Evaluator:
     """
 
     def __init__(self, config: Config, watch: Watch, recorder: Recorder) -> None:
-        self._config, self._watch, self._recorder = config, watch, recorder
+        self._config = config
+        self._watch = watch
+        self._recorder = recorder
 
-    def enough(self, actor: Actor, beat: Callable[[], object]) -> bool:
+    def reached_target(self, actor: Actor, beat: Callable[[], object]) -> bool:
         """Evaluate between updates; return whether the mean return is `eval.stop_at` or more.
 
         Args:
@@ -40,7 +42,7 @@ class Evaluator:
         begin = time.perf_counter()
         result = self.evaluate(actor, "selection", None, beat)
         self._recorder.leave_out(time.perf_counter() - begin)
-        return self._config.eval.enough(result.mean_return)
+        return self._config.eval.reached(result.mean_return)
 
     def evaluate(self, actor: Actor, stream: str, video_folder: Path | None, beat: Callable[[], object]) -> EvalResult:
         """Evaluate and record.

@@ -11,9 +11,10 @@ import torch
 import torch.distributed as dist
 
 from rlexp.data.rollout import Episode, Update
-from rlexp.data.state import LearnerState, RankState, Start
+from rlexp.data.state import LearnerState, RankState, Segment, Start
 from rlexp.errors import writing
 from rlexp.files import checkpoint
+from rlexp.files.segments import rank_states
 from rlexp.files.summary import Summary
 from rlexp.launch.rank import Rank
 from rlexp.learn.compiler import missing
@@ -72,10 +73,11 @@ def start_of(rank: Rank) -> Start | None:
         return receive_state(Start, 0)
     assert rank.resume is not None
     saved = checkpoint.load(rank.resume.checkpoint)
+    ranks = rank_states(saved, rank.resume.checkpoint)
     for index in range(1, rank.size):
-        send_state(Start(saved.learner, saved.ranks[index], saved.recorder), index)
+        send_state(Start(saved.learner, ranks[index], saved.recorder), index)
     log.info("resuming from %s after %d updates", rank.resume.checkpoint.name, saved.recorder.updates)
-    return Start(saved.learner, saved.ranks[0], saved.recorder)
+    return Start(saved.learner, ranks[0], saved.recorder)
 
 
 class Record:
@@ -85,7 +87,7 @@ class Record:
         config = rank.config
         self._schedule = schedule_of(config)
         self.planned = self.total = config.updates
-        if start is not None and config.eval.enough(start.recorder.evaluated):
+        if start is not None and config.eval.reached(start.recorder.evaluated):
             self.total = start.recorder.updates
 
     def due(self, updates: int) -> Due:
@@ -99,7 +101,7 @@ class Record:
         """Never called on such a rank."""
         raise NotImplementedError
 
-    def save(self, learner: LearnerState, ranks: list[RankState]) -> None:
+    def save(self, learner: LearnerState, ranks: list[RankState | Segment]) -> None:
         """Do nothing."""
 
 
@@ -120,9 +122,9 @@ class RecordOfRank0(Record):
 
     def evaluate(self, actor: Actor, beat: Beat) -> bool:
         """Evaluate the weights of now; return whether training ends because they are good enough."""
-        return self._evaluator.enough(actor, beat)
+        return self._evaluator.reached_target(actor, beat)
 
-    def save(self, learner: LearnerState, ranks: list[RankState]) -> None:
+    def save(self, learner: LearnerState, ranks: list[RankState | Segment]) -> None:
         """Write a checkpoint."""
         self._recorder.checkpoint(learner, ranks)
 

@@ -12,11 +12,12 @@ from rlexp.config.compose import algorithm_name, plain
 from rlexp.config.schema import Config
 from rlexp.data.rollout import Episode, Update
 from rlexp.data.scalars import AXES, OUTCOME, TEST
-from rlexp.data.state import LearnerState, RankState, RecorderState, Saved
+from rlexp.data.state import LearnerState, RankState, RecorderState, Saved, Segment
 from rlexp.errors import writing
 from rlexp.files import checkpoint
 from rlexp.files.metrics import EvaluationsFile, MetricsFile
 from rlexp.files.rewind import EVENTS, cut_events, set_aside
+from rlexp.files.segments import remove_unused
 from rlexp.files.summary import Summary, commit, versions
 from rlexp.files.tensorboard import TensorBoard
 from rlexp.run.evaluation import EvalResult
@@ -39,7 +40,9 @@ class Recorder:
     """
 
     def __init__(self, config: Config, run_dir: Path, display: Display, start: RecorderState | None = None) -> None:
-        self._config, self._run_dir, self.display = config, run_dir, display
+        self._config = config
+        self._run_dir = run_dir
+        self.display = display
         self._window = OpenWindow(config.algo.all_scalars(), config.log.infos, start.window if start else None)
         self.updates = start.updates if start else 0
         self._rows = start.rows if start else 0
@@ -123,7 +126,7 @@ class Recorder:
             window=self._window.state(),
         )
 
-    def checkpoint(self, learner: LearnerState, ranks: list[RankState]) -> None:
+    def checkpoint(self, learner: LearnerState, ranks: list[RankState | Segment]) -> None:
         """Write the last checkpoint, and the best one where these weights are the best so far.
 
         With `eval.every` that is by the mean return of an evaluation, else of the last 100 training episodes.
@@ -152,6 +155,7 @@ class Recorder:
         if best:
             checkpoint.save(folder / checkpoint.BEST, state)
         checkpoint.save_last(folder, state, self._config.checkpoint.keep, self._saved)
+        remove_unused(folder)
         self._saved = self.env_steps
 
     def _are_best(self) -> bool:

@@ -67,6 +67,7 @@ def resumed(wanted: Config, overrides: Sequence[str], run_dir: Path) -> Resumed 
     if not asks_to_resume(wanted) or not candidates(run_dir):
         return None
     from rlexp.files import checkpoint  # torch, which a run that begins does not need yet
+    from rlexp.files.segments import rank_states
 
     named = None if wanted.resume in (None, "auto") else Path(str(wanted.resume))
     if named is not None and named.is_file():
@@ -75,7 +76,7 @@ def resumed(wanted: Config, overrides: Sequence[str], run_dir: Path) -> Resumed 
         path, state = checkpoint.load_newest(run_dir)
     stored = stored_config(state, path, wanted.env.id, "env.id")
     check_sizes(stored, state.learner.agent, path)
-    check_ranks(stored, state.ranks, path)
+    check_ranks(stored, rank_states(state, path), path)
     point = ResumePoint(path, state.recorder.updates, state.env_steps, state.recorder.seconds)
     config = merged(stored, wanted, None if named is None else set(given_keys(overrides)), run_dir)
     if state.versions != versions():
@@ -83,7 +84,7 @@ def resumed(wanted: Config, overrides: Sequence[str], run_dir: Path) -> Resumed 
                         if state.versions.get(name) != now)  # fmt: skip
         print(f"warning: {new}: the run continues, but will not equal one without interruption", file=sys.stderr)
     completed = Summary(run_dir).read().get("state") == "completed" and path.name == LAST
-    enough = config.eval.enough(state.recorder.evaluated)
+    enough = config.eval.reached(state.recorder.evaluated)
     return Resumed(config, point, completed and (enough or config.updates <= point.updates))
 
 
@@ -152,6 +153,7 @@ def make_last(point: ResumePoint, run_dir: Path) -> None:
     Later ones are moved to a folder of their own: what the run does from here may differ.
     """
     from rlexp.files import checkpoint  # torch, which a run that begins does not need yet
+    from rlexp.files.segments import share
 
     folder = run_dir / "checkpoints"
     for unfinished in folder.glob("*.tmp"):
@@ -167,6 +169,7 @@ def make_last(point: ResumePoint, run_dir: Path) -> None:
             aside = free_name(folder)
             aside.mkdir()
             for path in later:
+                share(path, aside)
                 path.rename(aside / path.name)
     checkpoint.write(last, content)
     if not best.is_file():

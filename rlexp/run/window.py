@@ -30,7 +30,9 @@ class OpenWindow:
         self._open(0.0)
         if start is not None:
             self._updates, self._seconds = start.updates, start.seconds
-            self._sums, self._counts, self._episodes = list(start.sums), list(start.counts), list(start.episodes)
+            self._sums = list(start.sums)
+            self._counts = list(start.counts)
+            self._episodes = list(start.episodes)
             self._collect, self._update = start.collect_seconds, start.update_seconds
 
     def _open(self, seconds: float) -> None:

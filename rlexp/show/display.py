@@ -68,14 +68,16 @@ class _Lines:
     """Plain lines, one every few seconds."""
 
     def __init__(self, file: TextIO | None) -> None:
-        self._file, self._printed, self._gone = file, time.perf_counter(), False
+        self._file = file
+        self._printed = time.perf_counter()
+        self._gone = False
 
     def due(self) -> bool:
         """Return whether it is time for a line."""
         return time.perf_counter() - self._printed >= PLAIN_SECONDS
 
     def print(self, line: str) -> None:
-        """Print a line unless nobody reads any more (a closed pipe): the run goes on."""
+        """Print a line unless nobody reads any more (a closed pipe): the run continues."""
         self._printed = time.perf_counter()
         if not self._gone:
             try:

@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 
-PATIENCE_SECONDS = 2.0
+LAST_LINES_SECONDS = 2.0
 """Time for the last lines, should a process that was started still hold the other end."""
 
 
@@ -43,7 +43,7 @@ class _Pump:
         """Give the descriptor back, when all that was written has arrived."""
         self._flush()
         os.dup2(self._before, self._number)
-        self._thread.join(PATIENCE_SECONDS)
+        self._thread.join(LAST_LINES_SECONDS)
 
     def _flush(self) -> None:
         with contextlib.suppress(OSError, ValueError):

@@ -9,16 +9,17 @@ from dataclasses import replace
 import torch
 
 from rlexp.data.rollout import Collected, Episode, Update
-from rlexp.data.state import LearnerState, RankState, Start
+from rlexp.data.state import RankState, Start
+from rlexp.files.segments import stored
 from rlexp.launch.rank import Rank
 from rlexp.learn.learner import Learner, Progress
 from rlexp.learn.ranks import OneRank
 from rlexp.models.actor import Actor
 from rlexp.topology.build import build_agent, build_rank_learner, load_player, loop_of, player_of
 from rlexp.topology.group import Group
-from rlexp.topology.loop import Beat, Run
+from rlexp.topology.loop import Beat, Run, States
 from rlexp.topology.rollouts import gather_rollouts
-from rlexp.topology.transport import receive_state, send_state
+from rlexp.topology.transport import receive_rank_state, send_state
 
 WAIT = 2
 """What rank 0 tells ranks that wait for an evaluation that is under way; 0 and 1 are its answer."""
@@ -36,7 +37,9 @@ class LocalLearner:
     overlap = False
 
     def __init__(self, learner: Learner, rank: Rank, group: OneRank | Group) -> None:
-        self._learner, self._rank, self._group = learner, rank, group
+        self._learner = learner
+        self._rank = rank
+        self._group = group
         self._update: Update | None = None
 
     def start(self, collected: Collected, progress: Progress) -> None:
@@ -69,14 +72,14 @@ class LocalLearner:
             pass
         return bool(answer)
 
-    def states(self, own: RankState) -> tuple[LearnerState, list[RankState]] | None:
+    def states(self, own: RankState) -> States | None:
         """Gather the states of all ranks on rank 0; None on the others."""
-        own = replace(own, memory=self._learner.own_state())
+        mine = stored(replace(own, memory=self._learner.own_state()), self._rank.run_dir / "checkpoints")
         if self._group.rank != 0:
-            send_state(own, 0)
+            send_state(mine, 0)
             return None
-        others = [receive_state(RankState, index) for index in range(1, self._group.size)]
-        return self._learner.state(), [own, *others]
+        others = [receive_rank_state(index) for index in range(1, self._group.size)]
+        return self._learner.state(), [mine, *others]
 
     def end(self, signum: int) -> None:
         """Do nothing: every rank ends by itself."""

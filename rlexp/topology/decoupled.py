@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -18,7 +19,8 @@ from rlexp.config.schema import Config
 from rlexp.data.random_state import load_random_state, random_state
 from rlexp.data.rollout import Collected, Episode, Update
 from rlexp.data.state import LearnerState, RankState, Start
-from rlexp.launch.fabric import patience
+from rlexp.files.segments import stored
+from rlexp.launch.fabric import peer_timeout
 from rlexp.launch.rank import Rank
 from rlexp.launch.stopping import stopped, stopping_between_updates
 from rlexp.learn.learner import Progress
@@ -26,11 +28,12 @@ from rlexp.learn.ranks import OneRank
 from rlexp.models.actor import Actor
 from rlexp.topology.build import build_agent, build_rank_learner, load_player, loop_of, player_of
 from rlexp.topology.group import Group
-from rlexp.topology.loop import Beat, Run
+from rlexp.topology.loop import Beat, Run, States
 from rlexp.topology.rollouts import blank_rollout, part
 from rlexp.topology.transport import (
     Order,
     receive_order,
+    receive_rank_state,
     receive_rollout,
     receive_state,
     receive_update,
@@ -50,7 +53,7 @@ def run(rank: Rank, record: Run, start: Start | None = None) -> Actor:
     Raises:
         Interrupted: a stop was asked for; a checkpoint is written.
     """
-    timeout = timedelta(seconds=patience(rank.config.fabric.timeout_seconds))
+    timeout = timedelta(seconds=peer_timeout(rank.config.fabric.timeout_seconds))
     trainers = dist.new_group(list(range(FIRST_TRAINER, rank.size)), timeout)  # every rank must make this call
     if rank.index == PLAYER:
         return _play(rank, record, start)
@@ -73,11 +76,15 @@ class RemoteLearner:
         config: the experiment.
         actor: takes over the weights of each update.
         trainers: their ranks.
+        folder: of the checkpoints.
     """
 
-    def __init__(self, config: Config, actor: Actor, trainers: list[int]) -> None:
+    def __init__(self, config: Config, actor: Actor, trainers: list[int], folder: Path) -> None:
         self.overlap = config.topology.overlap
-        self._shards, self._actor, self._trainers = shards(config), actor, trainers
+        self._shards = shards(config)
+        self._actor = actor
+        self._trainers = trainers
+        self._folder = folder
         self._names = [scalar.name for scalar in config.algo.all_scalars()]
         self._sent: list[tuple[dist.Work, torch.Tensor]] = []
 
@@ -100,11 +107,11 @@ class RemoteLearner:
         """Evaluate while the trainers wait."""
         return evaluate(lambda: self._order(Order.WAIT, 0))
 
-    def states(self, own: RankState) -> tuple[LearnerState, list[RankState]]:
+    def states(self, own: RankState) -> States:
         """Gather the states of all ranks, while the trainers wait."""
         self._order(Order.SEND_STATE, 0)
         learner = receive_state(LearnerState, FIRST_TRAINER)
-        return learner, [own, *(receive_state(RankState, trainer) for trainer in self._trainers)]
+        return learner, [stored(own, self._folder), *(receive_rank_state(trainer) for trainer in self._trainers)]
 
     def end(self, signum: int) -> None:
         """Tell the trainers that training is over."""
@@ -124,7 +131,7 @@ def _play(rank: Rank, record: Run, start: Start | None) -> Actor:
         if start is not None:
             actor.load_state_dict(actor_state(start.learner))
             load_player(player, start.own, rank)
-        trainer = RemoteLearner(rank.config, actor, list(range(FIRST_TRAINER, rank.size)))
+        trainer = RemoteLearner(rank.config, actor, list(range(FIRST_TRAINER, rank.size)), rank.run_dir / "checkpoints")
         loop = loop_of(rank, player, actor, trainer, record)
         loop.train(start.recorder.updates if start else 0, start.own.collected if start else None)
     finally:
@@ -159,7 +166,8 @@ def _train(rank: Rank, group: OneRank | Group, start: Start | None) -> Actor:
             if order == Order.SEND_STATE:
                 if group.rank == 0:
                     send_state(learner.state(), PLAYER)
-                send_state(RankState(random_state(rank.device), None, learner.own_state(), None), PLAYER)
+                own = RankState(random_state(rank.device), None, learner.own_state(), None)
+                send_state(stored(own, rank.run_dir / "checkpoints"), PLAYER)
             elif order == Order.LEARN:
                 collected = Collected(receive_rollout(like, PLAYER), [], 0.0)
                 with rank.watch(together=True):

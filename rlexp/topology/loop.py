@@ -18,12 +18,14 @@ import torch
 
 from rlexp.data.random_state import random_state
 from rlexp.data.rollout import Collected, Episode, Rollout, Update
-from rlexp.data.state import LearnerState, RankState
+from rlexp.data.state import LearnerState, RankState, Segment
 from rlexp.launch.stopping import stop_requested, stopped, stopping_between_updates
 from rlexp.launch.watch import Watch
 from rlexp.learn.learner import Progress
 from rlexp.models.actor import Actor
 
+States = tuple[LearnerState, list[RankState | Segment]]
+"""What is equal on all ranks that learn, and what is each rank's own."""
 Beat = Callable[[], object]
 """Called now and then by what takes long, so that ranks that wait do not give up."""
 
@@ -65,7 +67,7 @@ class Trainer(Protocol):
     def decide(self, evaluate: Callable[[Beat], bool]) -> bool:
         """Let rank 0 evaluate, however long it takes; return its answer on all ranks that collect."""
 
-    def states(self, own: RankState) -> tuple[LearnerState, list[RankState]] | None:
+    def states(self, own: RankState) -> States | None:
         """Gather the states of all ranks on rank 0; None on the others."""
 
     def end(self, signum: int) -> None:
@@ -101,7 +103,7 @@ class Run(Protocol):
     def evaluate(self, actor: Actor, beat: Beat) -> bool:
         """Evaluate the weights of now; return whether training ends because they are good enough; for rank 0 only."""
 
-    def save(self, learner: LearnerState, ranks: list[RankState]) -> None:
+    def save(self, learner: LearnerState, ranks: list[RankState | Segment]) -> None:
         """Write a checkpoint."""
 
 
@@ -128,8 +130,13 @@ class Loop:
         check: Callable[[Rollout, int], None],
         device: torch.device,
     ) -> None:
-        self._player, self._actor, self._trainer, self._run = player, actor, trainer, run
-        self._watch, self._check, self._device = watch, check, device
+        self._player = player
+        self._actor = actor
+        self._trainer = trainer
+        self._run = run
+        self._watch = watch
+        self._check = check
+        self._device = device
 
     def train(self, done: int = 0, collected: Collected | None = None) -> None:
         """Train.

@@ -12,11 +12,13 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from rlexp.data.rollout import Rollout, Update
+from rlexp.data.state import RankState, Segment
 from rlexp.files.codec import decode, encode
 from rlexp.models.actor import Actor
 from rlexp.topology.rollouts import from_bytes, to_bytes
 
 S = TypeVar("S")
+
 
 Sent = list[tuple[dist.Work, Tensor]]
 """Messages under way, each with its memory, which must stay until it has arrived."""
@@ -125,6 +127,12 @@ def send_state(state: object, target: int) -> None:
     payload = torch.frombuffer(bytearray(encode(state)), dtype=torch.uint8)
     dist.send(torch.tensor([payload.numel()]), target)
     dist.send(payload, target)
+
+
+def receive_rank_state(source: int) -> RankState | Segment:
+    """Receive a rank's own state, or the segment that it has written it to."""
+    state: RankState | Segment = receive_state(RankState | Segment, source)  # type: ignore[arg-type]  # one of two
+    return state
 
 
 def receive_state(kind: type[S], source: int) -> S:

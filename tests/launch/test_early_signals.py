@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from rlexp.command.paths import prepared
+from rlexp.command.paths import with_run_directory
 from tests.commands import ENDLESS, environment, metrics, summary, wait_for
 from tests.launch.forked import done, gone, small, start
 from tests.launch.test_stopping import trouble
@@ -65,7 +65,7 @@ def test_a_run_that_is_stopped_says_what_is_saved_and_the_command_that_resumes_i
     assert words[words.index("rlexp.main") + 1 :] == ["resume=a run's"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(command.cwd)
-        assert prepared(["resume=a run's"])[-1].endswith("a run\\'s'")
+        assert with_run_directory(["resume=a run's"])[-1].endswith("a run\\'s'")
 
 
 @pytest.mark.parametrize(("every", "saved"), [(1, "saved after 16 steps; continue with:"), (0, "nothing was saved")])

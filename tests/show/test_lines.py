@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard.summary import hparams
 
-from rlexp.command.paths import prepared
+from rlexp.command.paths import with_run_directory
 from rlexp.command.sweep_jobs import Sweep, SweepJob, job_name, short_names, swept_keys
 from rlexp.command.sweep_table import outcomes, over_seeds, sweep_lines, table
 from rlexp.files.rewind import cut_evaluations
@@ -46,7 +46,9 @@ def test_the_command_that_resumes_names_the_same_directory_after_shell_and_hydra
     arguments = words[words.index("rlexp.main") + 1 :]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path)
-        read = {o.key_or_group: o.value() for o in OverridesParser.create().parse_overrides(prepared(arguments))}
+        read = {
+            o.key_or_group: o.value() for o in OverridesParser.create().parse_overrides(with_run_directory(arguments))
+        }
     node = OmegaConf.create(read)
     assert (node["resume"], node["hydra.run.dir"], node["total_timesteps"]) == (str(run_dir), str(run_dir), 7)
 
@@ -54,7 +56,7 @@ def test_the_command_that_resumes_names_the_same_directory_after_shell_and_hydra
 @pytest.mark.parametrize("text", [t for t in ODD if "${" not in t and t not in ("null", "'q'")])  # Hydra's own syntax
 def test_a_run_directory_is_taken_as_it_is_typed(text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (override,) = OverridesParser.create().parse_overrides(prepared([f"hydra.run.dir={text}"]))
+    (override,) = OverridesParser.create().parse_overrides(with_run_directory([f"hydra.run.dir={text}"]))
     assert override.value() == text
 
 

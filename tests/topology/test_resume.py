@@ -35,7 +35,7 @@ def rewound(run_dir: Path, updates: int, folder: Path) -> Path:
     """Return a copy of a run as it would be, had it been killed just after the checkpoint after `updates` updates."""
     shutil.copytree(run_dir, folder)
     state = next(
-        path for path in sorted((folder / "checkpoints").iterdir())
+        path for path in sorted((folder / "checkpoints").glob("*.safetensors"))
         if load(path).recorder.updates == updates and path.name != "best.safetensors"
     )  # fmt: skip
     state.replace(folder / "checkpoints" / "last.safetensors")

@@ -19,7 +19,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from rlexp.algos import PPO
-from rlexp.command.paths import prepared
+from rlexp.command.paths import with_run_directory
 from rlexp.config.compose import register, resolve
 from rlexp.config.explain import check_arguments, explain, known_keys, surplus_keys, unknown_key
 from rlexp.config.places import conf_dir
@@ -113,7 +113,7 @@ def outcome(override: str) -> str | Config:
     words = override.split(" ") if override.startswith("env=gym ") else [override]
     try:
         check_arguments(words)
-        words = prepared(words)
+        words = with_run_directory(words)
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             composed = compose("config", overrides=words)
         config = resolve(composed)

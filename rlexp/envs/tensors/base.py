@@ -49,7 +49,7 @@ class Transition(NamedTuple):
     """One step of N environments, where those whose episode ended have started a new one.
 
     Attributes:
-        states: to go on from, [N, S] float64.
+        states: to continue from, [N, S] float64.
         elapsed: steps since the first state of the episode, [N] int64.
         obs: of `states`, [N, D] float32.
         reached_obs: true observation after the step, before any new start, [N, D] float32.

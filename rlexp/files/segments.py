@@ -1,0 +1,98 @@
+"""Segments: large states of ranks, each written once by its rank into a file that is named by its SHA-256.
+
+A checkpoint names the segments that it needs. They never change, so the last, the best and earlier checkpoints share
+them; one that no checkpoint names any more is removed. A state that is smaller than a segment lies in the checkpoint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from rlexp.data.state import RankState, Saved, Segment
+from rlexp.errors import ConfigError, writing
+from rlexp.files.codec import Refused, decode, encode, segments_of
+from rlexp.files.places import SUFFIX
+
+LEAST_BYTES = 4 * 2**20
+"""Size of an encoded state from which it becomes a segment."""
+FOLDER = "segments"
+
+
+def place(folder: Path, segment: Segment) -> Path:
+    """Return the file of a segment of the checkpoints in `folder`."""
+    return folder / FOLDER / f"{segment.sha256}{SUFFIX}"
+
+
+def stored(state: RankState, folder: Path) -> RankState | Segment:
+    """Return a state as a checkpoint in `folder` holds it; a large one is written to a segment first.
+
+    On a machine that has no such run directory it is never written: rank 0 gets all of it.
+
+    Raises:
+        Fault: it cannot be written.
+    """
+    if not folder.parent.is_dir():
+        return state
+    content = encode(state)
+    if len(content) < LEAST_BYTES:
+        return state
+    segment = Segment(hashlib.sha256(content).hexdigest())
+    path = place(folder, segment)
+    if not path.is_file():
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with temporary.open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError:
+                temporary.unlink(missing_ok=True)
+                raise
+            temporary.replace(path)
+    return segment
+
+
+def rank_states(saved: Saved, checkpoint: Path) -> list[RankState]:
+    """Return the states of all ranks of a checkpoint, those in segments too.
+
+    Raises:
+        ConfigError: a segment is missing or damaged.
+    """
+    return [own if isinstance(own, RankState) else _read(own, checkpoint) for own in saved.ranks]
+
+
+def _read(segment: Segment, checkpoint: Path) -> RankState:
+    path = place(checkpoint.parent, segment)
+    if not segment.sha256.isalnum() or not path.is_file():
+        raise ConfigError(f"checkpoint={checkpoint} needs {path}, which is missing")
+    content = path.read_bytes()
+    try:
+        if hashlib.sha256(content).hexdigest() != segment.sha256:
+            raise Refused("its checksum is wrong")
+        return decode(content, RankState)
+    except Refused as error:
+        raise ConfigError(f"checkpoint={checkpoint} needs {path}, which is damaged: {error}") from None
+
+
+def remove_unused(folder: Path) -> None:
+    """Remove the segments that no checkpoint in `folder` names."""
+    if not (folder / FOLDER).is_dir():
+        return
+    with writing(folder):
+        needed = {name for path in folder.glob(f"*{SUFFIX}") for name in segments_of(path)}
+        for path in (folder / FOLDER).iterdir():
+            if path.stem not in needed:
+                path.unlink(missing_ok=True)
+
+
+def share(checkpoint: Path, folder: Path) -> None:
+    """Give a checkpoint that moves to another folder its segments there, as hard links."""
+    for name in segments_of(checkpoint):
+        source, target = place(checkpoint.parent, Segment(name)), place(folder, Segment(name))
+        if source.is_file() and not target.exists():
+            target.parent.mkdir(exist_ok=True)
+            os.link(source, target)
