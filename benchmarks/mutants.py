@@ -1,6 +1,6 @@
 """Mutation testing of the mathematical core: small faults are planted one by one, and the tests must notice.
 
-usage: python -m benchmarks.mutants [--sample 300] [--seed 0] [--module WORD] [--json FILE]    (make mutants)
+usage: python -m benchmarks.mutants [--sample 300] [--seed 0] [--module WORD] [--json FILE [--again]]    (make mutants)
 
 The faults are those of cosmic-ray: another operator, number, comparison or condition. A process that has torch and the
 other libraries imported, but not rlexp, forks a child for each fault; the child imports the faulty module in place of
@@ -41,7 +41,10 @@ MATHS = (
     "tests/learn/test_adam.py",
 )
 MODELS = ("tests/models", "tests/learn/test_learner.py")
-PLAYERS = ("tests/collect/test_player.py", "tests/collect/test_tensor_player.py", "tests/models/test_policy.py")
+PLAYERS = (
+    "tests/collect/test_player.py", "tests/collect/test_tensor_player.py", "tests/models/test_policy.py",
+    "tests/envs/test_next_step.py", "tests/topology/test_resume.py",
+)  # fmt: skip
 RANKS = ("tests/topology/test_transport.py", "tests/topology/test_ranks.py", "tests/topology/test_equality.py")
 RESUME = ("tests/run/test_recorder.py", "tests/files", "tests/topology/test_resume.py", "tests/run/test_merged.py")
 TESTS: dict[str, tuple[str, ...]] = {
@@ -184,6 +187,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="which faults")
     parser.add_argument("--module", default="", help="modules whose names hold this")
     parser.add_argument("--json", type=Path, help="file that the results are written to")
+    parser.add_argument("--again", action="store_true", help="try only the survivors in that file again")
     options = parser.parse_args()
     os.chdir(ROOT)
     sys.path.insert(0, str(ROOT))
@@ -195,8 +199,14 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(1)  # threads do not survive a fork
-    results = []
-    for fault in chosen([name for name in TESTS if options.module in name], options.sample, options.seed):
+    earlier = json.loads(options.json.read_text()) if options.again else []
+    results: list[dict[str, Any]] = []
+    for number, fault in enumerate(
+        chosen([name for name in TESTS if options.module in name], options.sample, options.seed)
+    ):
+        if number < len(earlier) and not earlier[number]["survived"]:
+            results.append(earlier[number])
+            continue
         alive, line = survives(fault)
         excuse = EQUIVALENT.get((fault.module, line))
         results.append({"module": fault.module, "survived": alive, "excused": excuse, "line": fault.line, "text": line})

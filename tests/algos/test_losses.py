@@ -1,11 +1,23 @@
+import dataclasses
 import math
 
 import pytest
 import torch
 
 from rlexp.algos import A2C, PPO
-from rlexp.algos.losses import approximate_kl, clipped_surrogate, clipped_value_loss, policy_gradient, value_loss
+from rlexp.algos.base import Sizes
+from rlexp.algos.losses import (
+    approximate_kl,
+    clipped_surrogate,
+    clipped_value_loss,
+    explained_variance,
+    normalized,
+    policy_gradient,
+    value_loss,
+)
+from rlexp.algos.on_policy import OnPolicy
 from rlexp.data.batch import Batch, Prediction
+from rlexp.errors import ConfigError
 
 
 def vector(*values, grad=False):
@@ -194,3 +206,62 @@ def test_the_kl_limit_is_target_kl():
     assert PPO().memory().target_kl is None
     assert PPO(target_kl=0.03).memory().target_kl == 0.03
     assert A2C().memory().target_kl is None
+
+
+def test_large_advantages_that_are_equal_but_for_rounding_become_nearly_nothing():
+    """Around 10,000 float32 steps by 0.001; scaled to a standard deviation of 1 that would be all noise."""
+    advantages = torch.tensor([1e4, 1e4, 1e4, 1e4 + 0.001])
+    assert float(normalized(advantages).abs().max()) < 0.02
+    assert normalized(torch.tensor([2.0, 2.0])).tolist() == [0.0, 0.0]
+
+
+def test_advantages_that_differ_are_scaled_to_mean_0_and_standard_deviation_1():
+    got = normalized(torch.tensor([1.0, 2.0, 6.0]))
+    assert got.tolist() == pytest.approx([-2 / 7**0.5, -1 / 7**0.5, 3 / 7**0.5], rel=1e-5)
+
+
+def test_explained_variance_by_hand():
+    values, returns = torch.tensor([1.0, 3.0, 5.0]), torch.tensor([2.0, 3.0, 7.0])
+    errors, spread = torch.tensor([1.0, 0.0, 2.0]), torch.tensor([-2.0, -1.0, 3.0])
+    expected = 1 - float(errors.var(correction=0)) / float(spread.square().mean())
+    assert float(explained_variance(values, returns)) == pytest.approx(expected)
+    assert float(explained_variance(values, torch.full((3,), 5.0))) == 0.0
+    assert float(explained_variance(values, torch.tensor([1e4, 1e4, 1e4 + 0.001]))) == 0.0
+
+
+@pytest.mark.parametrize("kind", [A2C, PPO])
+def test_a_setting_that_an_algorithm_declares_again_keeps_its_range(kind):
+    shared = {item.name: item.metadata for item in dataclasses.fields(OnPolicy)}
+    for item in dataclasses.fields(kind):
+        if item.name in shared:
+            bounds = ("ge", "gt", "le", "lt", "choices")
+            assert [item.metadata[b] for b in bounds] == [shared[item.name][b] for b in bounds], item.name
+
+
+def sizes(least, most):
+    return Sizes(steps_per_update=64, least_rows=least, most_rows=most, num_envs=2, ranks=2)
+
+
+@pytest.mark.parametrize(
+    ("rows", "least", "most", "message"),
+    [
+        (5, 4, 4, "is larger than the 4 transitions that a rank gets"),
+        (1, 2, 3, "makes 3 minibatches of the 3 transitions of one rank, but another has only 2"),
+        (4, 4, 4, None),
+        (1, 2, 2, None),
+        (2, 2, 3, None),
+        (None, 2, 9, None),
+    ],
+)
+def test_a_minibatch_fits_every_rank(rows, least, most, message):
+    algo = PPO(per_rank_batch_size=rows)
+    if message is None:
+        algo.check(sizes(least, most))
+        return
+    with pytest.raises(ConfigError, match=message):
+        algo.check(sizes(least, most))
+
+
+def test_networks_have_a_layer():
+    with pytest.raises(ConfigError, match="give at least one width"):
+        PPO(hidden_sizes=[]).check(sizes(4, 4))
