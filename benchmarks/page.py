@@ -24,7 +24,7 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 HOW = f"""## Speed
 
 PPO on equal networks (actor and critic of their own, 64-64 tanh), settings and torch threads (one a process).
-Parameters and optimizer steps were counted on all sides and are equal, but for the variants `tensors` and `envpool`.
+Parameters and optimizer steps were counted on all sides and are equal, except in the variants `tensors` and `envpool`.
 Every measurement is a process of its own with a seed of its own, and all sides of a case take turns. rlexp is the
 user's own command with `eval.episodes=0`; all sides count episodes, write curves to a CSV file and TensorBoard after
 each update, and save the model at the end. Figures are medians (lowest..highest); ratios are of medians (range: ratios
@@ -37,7 +37,7 @@ of neighbouring runs).
   environments and minibatches of 2,048, threads as rlexp chooses: other work than its peer's).
 - SBX is {PEER} on JAX, measured where it is installed (`pip install -e ".[bench-sbx]"`, or in
   an environment of its own: `make bench ARGS="--sbx-python PATH"`). It has no clipped value loss and clips the
-  gradients of actor and critic apart.
+  gradients of actor and critic separately.
 - **steps/s**: environment steps after the warm-up, the last update left out (with `overlap` nothing is collected beside
   it), divided by the wall time of the loop they took: collection, update and logging.
 - *Whole process / loop of {PEER}*: from the start of a side's process to its end, against the time of `learn` alone.

@@ -139,7 +139,7 @@ def page(made: str, how: str, rows: list[str], fast: list[str], example: list[fl
 
 Made by `make results`. {made}
 
-Each value is the final greedy evaluation of one seed, the mean return of 20 episodes on seeds apart from training's;
+Each value is the final greedy evaluation of one seed, the mean return of 20 episodes on other seeds than training's;
 the figure after ± is the standard deviation over seeds. The presets are in `conf/experiment/`. The published numbers
 are of one run (rl-baselines3-zoo: deterministic evaluation, ± over episodes), of training returns (CleanRL) or of 4
 sessions (SLM-Lab).

@@ -149,7 +149,7 @@ def is_time(name: str) -> bool:
     return name in ("seconds", "hparam/steps_per_second") or name.startswith("Time/")
 
 
-def rows_but_times(run_dir: Path) -> list[dict[str, str]]:
+def rows_without_times(run_dir: Path) -> list[dict[str, str]]:
     """Return the rows of metrics.csv without wall times."""
     return [{key: value for key, value in row.items() if not is_time(key)} for row in metrics(run_dir)]
 
@@ -198,7 +198,7 @@ def processes_with(marker: str) -> list[int]:
 
 
 def events(run_dir: Path) -> list[tuple[int, dict[str, float]]]:
-    """Return the step and scalars of each TensorBoard event of a run that has scalars, but for times."""
+    """Return the step and scalars of each TensorBoard event of a run that has scalars, except times."""
     from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 
     found = []

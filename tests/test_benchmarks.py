@@ -28,7 +28,7 @@ def measurement(compiling: float = 3.0) -> Measurement:
     return measure(CASE, process, Loop(updates, ended=111.0, parameters=7, optimizer_steps=10))
 
 
-def test_phases_add_up_to_the_wall_time_with_compilation_apart() -> None:
+def test_phases_add_up_to_the_wall_time_with_compilation_separately() -> None:
     one = measurement()
     # The loop begins at 111 - (3.75 + 1) - 3 = 103.25.
     assert one.phases.imports == 1.5
@@ -159,7 +159,7 @@ def test_steps_so_far_reads_whole_rows_only(tmp_path: Path) -> None:
     assert steps_so_far(file) == 512
 
 
-def test_a_refused_config_is_told_from_a_failure(tmp_path: Path) -> None:
+def test_a_refused_config_is_reported_from_a_failure(tmp_path: Path) -> None:
     root = Path(__file__).parent.parent
     with pytest.raises(Failed) as refused:
         watch(["-m", "rlexp.main", "algo.gamma=2"], root, tmp_path)

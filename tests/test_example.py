@@ -85,7 +85,7 @@ def test_the_framework_and_the_example_compute_the_same_losses(tmp_path, ranks, 
         assert max(example["Loss/clip_fraction"].values()) > 0.01
 
 
-def test_the_example_films_a_test_episode(tmp_path):
+def test_the_example_videos_a_test_episode(tmp_path):
     done = run_example("--total-timesteps=512", f"--run-dir={tmp_path / 'run'}", cwd=tmp_path)
 
     assert done.returncode == 0, done.stdout + done.stderr

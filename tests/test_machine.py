@@ -101,7 +101,7 @@ def test_a_run_that_is_stopped_and_finds_no_room_for_its_checkpoint_says_both(tm
 
 
 @pytest.mark.slow
-def test_a_run_whose_film_finds_no_room_says_so(tmp_path):
+def test_a_run_whose_video_finds_no_room_says_so(tmp_path):
     words = ("env=gym", "env.id=tests.environments:Picture-v0", "+env.kwargs.length=400", "capture_video=true")
     shape = ("algo.num_steps=64", "algo.update_epochs=1", "total_timesteps=10000", "checkpoint.every=0")
     code, command = done(*words, *shape, cwd=tmp_path / "cwd", before=lambda: limit(15_000))
@@ -168,7 +168,7 @@ def test_a_summary_that_cannot_be_written_is_named(tmp_path):
 # Two runs in one directory
 
 
-def test_a_second_run_in_a_directory_is_refused_and_the_first_goes_on(tmp_path):
+def test_a_second_run_in_a_directory_is_refused_and_the_first_resumes(tmp_path):
     first = start(*small("total_timesteps=100000000", "checkpoint.every=0"), cwd=tmp_path / "first")
     run_dir = first.cwd / "RUN"
     wait_for(lambda: (run_dir / "metrics.csv").exists() and len(metrics(run_dir)) > 2, "updates")

@@ -208,7 +208,7 @@ def test_the_kl_limit_is_target_kl():
     assert A2C().memory().target_kl is None
 
 
-def test_large_advantages_that_are_equal_but_for_rounding_become_nearly_nothing():
+def test_large_advantages_that_are_equal_except_rounding_become_nearly_nothing():
     """Around 10,000 float32 steps by 0.001; scaled to a standard deviation of 1 that would be all noise."""
     advantages = torch.tensor([1e4, 1e4, 1e4, 1e4 + 0.001])
     assert float(normalized(advantages).abs().max()) < 0.02

@@ -106,7 +106,7 @@ def test_a_rollout_has_the_shapes_and_types_of_any_other():
     assert bool(rollout.valid.all())
 
 
-def test_the_next_rollout_goes_on_where_the_last_one_ended():
+def test_the_next_rollout_resumes_where_the_last_one_ended():
     made = player_of("env=cartpole")
     assert torch.equal(made.collect().rollout.obs[-1], made.collect().rollout.obs[0])
 
@@ -148,7 +148,7 @@ def test_episodes_are_those_that_the_rewards_and_ends_tell(env):
     assert seen >= 12
 
 
-def test_a_player_goes_on_exactly_from_a_state():
+def test_a_player_resumes_exactly_from_a_state():
     made, other = player_of("env=acrobot", seed=3), player_of("env=acrobot", seed=3)
     made.collect()
     state = made.state()

@@ -13,7 +13,7 @@ def weights(run_dir):
     return load(run_dir / "checkpoints" / "last.safetensors").learner.agent
 
 
-def test_a_run_leaves_what_every_run_leaves_and_its_test_film_is_gymnasiums(tmp_path):
+def test_a_run_leaves_what_every_run_leaves_and_its_test_video_is_gymnasiums(tmp_path):
     train(*TORCH, "capture_video=true", "hydra.run.dir=RUN", cwd=tmp_path)
     run_dir = tmp_path / "RUN"
     values = summary(run_dir)

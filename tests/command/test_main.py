@@ -215,7 +215,7 @@ def test_the_log_begins_with_command_versions_machine_and_config(run_dir):
     assert OmegaConf.create(config) == OmegaConf.load(run_dir / ".hydra" / "config.yaml")
 
 
-def test_tensorboard_shows_the_test_film_as_an_animated_image(run_dir, board):
+def test_tensorboard_shows_the_test_video_as_an_animated_image(run_dir, board):
     (event,) = board.Images("Test/video")
     image = Image.open(io.BytesIO(event.encoded_image_string))
     length = summary(run_dir)["eval"]["returns"][0]
@@ -224,14 +224,14 @@ def test_tensorboard_shows_the_test_film_as_an_animated_image(run_dir, board):
     image.seek(image.n_frames - 1)  # the last frame is whole, too
 
 
-def test_the_greedy_test_episode_is_filmed_from_its_first_to_its_last_step(run_dir):
+def test_the_greedy_test_episode_is_recorded_from_its_first_to_its_last_step(run_dir):
     frames = video(only(run_dir / "videos" / "test", "*.mp4"))
     assert abs(len(frames) - summary(run_dir)["eval"]["returns"][0]) <= 2
     assert all(frame.max() > 100 for frame in frames)
     assert (frames[0] != frames[-1]).any()
 
 
-def test_training_episodes_are_filmed_and_the_one_under_way_at_the_end_is_closed(run_dir):
+def test_training_episodes_are_recorded_and_the_one_under_way_at_the_end_is_closed(run_dir):
     films = sorted((run_dir / "videos" / "train").glob("*.mp4"))
     names = {path.name for path in films}
     found = [re.fullmatch(r"step-(\d+)-return-\d+(-cut)?\.mp4", name) for name in names]

@@ -16,7 +16,7 @@ from tests.commands import (
     error_line,
     once,
     only,
-    rows_but_times,
+    rows_without_times,
     summary,
     sweep_rows,
     train,
@@ -134,14 +134,14 @@ def test_the_same_seed_gives_the_same_weights_and_metrics_in_a_sweep_and_alone(g
         ours, theirs = weights(job), weights(alone)
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-        assert rows_but_times(job) == rows_but_times(alone)
+        assert rows_without_times(job) == rows_without_times(alone)
         assert summary(job)["eval"] == summary(alone)["eval"]
 
 
 def test_another_seed_gives_other_weights_and_metrics(good):
     first, other = jobs(good)[0], jobs(good)[2]
     assert any(not torch.equal(weights(first)[name], value) for name, value in weights(other).items())
-    assert rows_but_times(first) != rows_but_times(other)
+    assert rows_without_times(first) != rows_without_times(other)
 
 
 def test_a_run_alone_goes_into_a_directory_named_after_algorithm_environment_and_seed(alone):
@@ -181,7 +181,7 @@ def test_the_failed_are_failed_and_the_others_completed(bad):
     ]
 
 
-def test_each_failure_is_told_in_the_log_of_its_own_job(bad):
+def test_each_failure_is_reported_in_the_log_of_its_own_job(bad):
     logs = [(path / "main.log").read_text() for path in jobs(bad)]
     assert "Traceback (most recent call last)" in logs[0]
     assert 'raise RuntimeError("the rod' in logs[0]

@@ -301,7 +301,7 @@ def test_a_native_environment_of_other_spaces_is_refused():
 # The command
 
 
-def test_the_command_trains_on_a_native_environment_and_films_the_test_episode(tmp_path):
+def test_the_command_trains_on_a_native_environment_and_videos_the_test_episode(tmp_path):
     done = train(*TINY, NATIVE, "capture_video=true", "hydra.run.dir=RUN", cwd=tmp_path)
     assert "capture_video=true records the test episode only" in done.stdout
     only(tmp_path / "RUN" / "videos" / "test", "*.mp4")

@@ -56,7 +56,7 @@ def moved(envs: VectorEnvironment, rows: np.ndarray, fresh: VectorEnvironment) -
         ("id=Mixed-v0",),
     ],
 )
-def test_what_was_put_back_goes_on_the_same_way(overrides, steps):
+def test_what_was_put_back_resumes_the_same_way(overrides, steps):
     first, second = made(*overrides), made(*overrides)
     try:
         rows = np.zeros((2, first.spec.observation.row_size), first.row_dtype)

@@ -129,7 +129,7 @@ def test_a_grid_is_stored_from_0_on_whatever_its_type_and_its_first_symbol():
     assert packed(space, [values])[1][0].tolist() == list(range(16))
 
 
-def test_a_grid_whose_channels_start_apart_keeps_each_apart():
+def test_a_grid_whose_channels_start_separately_keeps_each_separately():
     start = np.stack([np.zeros((3, 4)), np.full((3, 4), 50)], -1).astype(np.int64)
     space = MultiDiscrete(np.full((3, 4, 2), 9), start=start)
     _, rows = packed(space, [start + np.array([2, 5])])

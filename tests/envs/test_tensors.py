@@ -56,7 +56,7 @@ def test_every_step_of_whole_episodes_is_gymnasiums(env_id):
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_an_episode_goes_the_same_way_when_each_goes_on_by_itself(env_id):
+def test_an_episode_goes_the_same_way_when_each_resumes_by_itself(env_id):
     rules, env = tensor_environment(env_id), gymnasium.make(env_id)
     env.reset(seed=5)
     env.action_space.seed(5)

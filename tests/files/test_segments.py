@@ -12,7 +12,7 @@ from rlexp.files import segments
 from rlexp.files.checkpoint import load
 from rlexp.files.segments import rank_states
 from rlexp.run.resume import make_last
-from tests.commands import rows_but_times
+from tests.commands import rows_without_times
 from tests.topology.ranks import checkpoint, launched, resumed
 from tests.topology.test_equality import assert_same
 from tests.topology.test_resume import rewound
@@ -107,4 +107,4 @@ def test_a_resumed_run_without_segments_equals_one_with_them(large, tmp_path, mo
     last = whole / "checkpoints" / "last.safetensors"
     (own,) = rank_states(load(last), last)
     assert own.player.returns.equal(checkpoint(again).ranks[0].player.returns)
-    assert rows_but_times(whole) == rows_but_times(again)
+    assert rows_without_times(whole) == rows_without_times(again)

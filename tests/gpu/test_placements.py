@@ -108,7 +108,7 @@ def test_a_compiled_train_step_computes_what_an_eager_one_does(words, tmp_path):
 
 @one_gpu
 @pytest.mark.parametrize("words", [(), TENSORS, ("compile=true", *TENSORS)], ids=["gymnasium", "tensors", "compiled"])
-def test_a_run_on_a_gpu_goes_on_and_is_evaluated_on_the_cpu(words, tmp_path):
+def test_a_run_on_a_gpu_resumes_and_is_evaluated_on_the_cpu(words, tmp_path):
     words = ("algo.anneal_lr=false", *words)
     told, rows = trained(tmp_path / "cwd", *words)
     total = 2 * told["env_steps"]

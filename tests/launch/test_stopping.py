@@ -86,7 +86,7 @@ def test_all_ranks_killed_at_once_end_the_run(tmp_path):
 
 
 @pytest.mark.parametrize("devices", [1, 2])
-def test_a_rank_that_is_told_to_stop_from_outside_is_no_completed_run(devices, tmp_path):
+def test_a_rank_that_is_reported_to_stop_from_outside_is_no_completed_run(devices, tmp_path):
     """SIGTERM to a rank alone, as a machine short of something might send it."""
     command = under_way("collect", tmp_path, "topology=coupled", f"fabric.devices={devices}", "env.num_envs=4")
     os.kill(command.ranks()[-1], signal.SIGTERM)
@@ -119,7 +119,7 @@ def test_environment_processes_end_with_the_rank_that_is_killed(tmp_path):
 @pytest.mark.parametrize(
     ("topology", "rank"), [("coupled", 0), ("coupled", 1), ("decoupled", 0)], ids=["rank 0", "rank 1", "player"]
 )
-def test_an_environment_that_raises_is_told_with_its_rank_and_its_own_traceback(topology, rank, tmp_path):
+def test_an_environment_that_raises_is_reported_with_its_rank_and_its_own_traceback(topology, rank, tmp_path):
     code, command = done(*trouble("raise", at=20, rank=rank), *TOPOLOGIES[topology], cwd=tmp_path / "cwd")
     values = assert_failed(command, code, rf"rank {rank}: environment \d: {RAISED}")
     text = (command.cwd / "RUN" / "main.log").read_text()
@@ -131,12 +131,12 @@ def test_an_environment_that_raises_is_told_with_its_rank_and_its_own_traceback(
     assert gone(command.cwd, 1)
 
 
-def test_an_environment_that_raises_at_once_is_told(tmp_path):
+def test_an_environment_that_raises_at_once_is_reported(tmp_path):
     code, command = done(*trouble("raise", at=0, rank=1), *COUPLED, cwd=tmp_path / "cwd")
     assert_failed(command, code, rf"rank 1: environment \d: {RAISED}")
 
 
-def test_an_environment_process_that_raises_is_told_with_its_own_traceback(tmp_path):
+def test_an_environment_process_that_raises_is_reported_with_its_own_traceback(tmp_path):
     code, command = done(*trouble("raise", at=10, rank=1), *COUPLED, "env.vectorization=async", cwd=tmp_path / "cwd")
     assert_failed(command, code, rf"rank 1: environment \d: {RAISED}")
     assert "in _befall" in (command.cwd / "RUN" / "main.log").read_text()
@@ -150,7 +150,7 @@ def test_an_endless_message_does_not_hold_up_the_end(devices, tmp_path):
 
 
 @pytest.mark.parametrize(("topology", "rank"), [("coupled", 1), ("decoupled", 0)], ids=["rank 1", "player"])
-def test_an_environment_that_hangs_is_told_with_its_rank_and_where_it_stands(topology, rank, tmp_path):
+def test_an_environment_that_hangs_is_reported_with_its_rank_and_where_it_stands(topology, rank, tmp_path):
     begin = time.monotonic()
     words = [*trouble("hang", at=20, rank=rank), *TOPOLOGIES[topology], "fabric.timeout_seconds=1.5"]
     code, command = done(*words, cwd=tmp_path / "cwd")
@@ -163,19 +163,19 @@ def test_an_environment_that_hangs_is_told_with_its_rank_and_where_it_stands(top
 
 
 @pytest.mark.parametrize("what", ["hang", "stuck"])
-def test_an_environment_that_hangs_in_its_first_reset_is_told(what, tmp_path):
+def test_an_environment_that_hangs_in_its_first_reset_is_reported(what, tmp_path):
     code, command = done(*trouble(what, at=0, rank=1), *COUPLED, "fabric.timeout_seconds=1.5", cwd=tmp_path / "cwd")
     assert_failed(command, code, r"rank 1 hung for fabric\.timeout_seconds=1\.5; its stacks are in main\.log")
 
 
 @pytest.mark.parametrize("topology", TOPOLOGIES)
-def test_an_environment_that_returns_another_shape_is_told(topology, tmp_path):
+def test_an_environment_that_returns_another_shape_is_reported(topology, tmp_path):
     code, command = done(*trouble("shape", at=20, rank=0), *TOPOLOGIES[topology], cwd=tmp_path / "cwd")
     assert_failed(command, code, r"rank 0: environment \d: the observation has shape \[5\], but its space \[4\] .*")
     assert "Traceback" in (command.cwd / "RUN" / "main.log").read_text()
 
 
-def test_an_environment_that_ends_its_process_is_told(tmp_path):
+def test_an_environment_that_ends_its_process_is_reported(tmp_path):
     code, command = done(*trouble("exit", at=20, rank=1), *COUPLED, cwd=tmp_path / "cwd")
     assert_failed(command, code, "rank 1 ended with exit code 7")
 
@@ -219,7 +219,7 @@ def test_a_run_that_is_stopped_ends_within_5_seconds_and_is_interrupted(topology
     assert (values["state"], values["error"]) == ("interrupted", f"stopped by {name}")
 
 
-def test_a_run_that_is_stopped_closes_its_film(tmp_path):
+def test_a_run_that_is_stopped_closes_its_video(tmp_path):
     command = under_way("collect", tmp_path, *COUPLED, "capture_video=true", "algo.num_steps=1000")
     time.sleep(1)
     assert stop(command, "SIGINT") == 130

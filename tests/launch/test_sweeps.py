@@ -183,7 +183,7 @@ def test_jobs_in_parallel_by_joblib_are_the_same_as_in_sequence(in_sequence, tmp
 
 @needs_joblib
 @pytest.mark.slow
-def test_a_failed_job_by_joblib_is_told_and_stops_no_other(tmp_path):
+def test_a_failed_job_by_joblib_is_reported_and_stops_no_other(tmp_path):
     cwd = tmp_path / "cwd"
     cwd.mkdir()
     overrides = (*TROUBLE, "+env.kwargs.what=kill,none,raise,none", "fabric.devices=2", "total_timesteps=128")
@@ -216,7 +216,7 @@ def test_jobs_in_parallel_save_when_the_sweep_is_stopped(number, tmp_path):
 
 @needs_joblib
 @pytest.mark.slow
-def test_a_killed_process_of_a_parallel_sweep_is_told_in_the_table(tmp_path):
+def test_a_killed_process_of_a_parallel_sweep_is_reported_in_the_table(tmp_path):
     with parallel("total_timesteps=100000000", "seed=1,2,3", cwd=tmp_path) as process:
         workers = {pid for job in jobs(tmp_path) for pid in [int((job / ".hydra" / "lock").read_text())]}
         os.kill(min(workers), signal.SIGKILL)

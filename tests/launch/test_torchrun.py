@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import environment, metrics, rows_but_times, summary, wait_for
+from tests.commands import environment, metrics, rows_without_times, summary, wait_for
 from tests.launch.forked import children, gone, processes_in, small, start
 from tests.launch.test_stopping import ENDLESS, LONG_UPDATE, trouble
 from tests.topology.ranks import policy_of
@@ -74,7 +74,7 @@ def test_torchrun_learns_what_the_same_ranks_started_plainly_learn(topology, tor
     assert run.wait() == 0, run.printed
     first, second = policy_of(plain.cwd / "RUN"), policy_of(run.cwd / "RUN")
     assert all(first[name].equal(second[name]) for name in first)
-    assert rows_but_times(plain.cwd / "RUN") == rows_but_times(run.cwd / "RUN")
+    assert rows_without_times(plain.cwd / "RUN") == rows_without_times(run.cwd / "RUN")
     told, expected = summary(run.cwd / "RUN"), summary(plain.cwd / "RUN")
     assert told["state"] == "completed"
     for key in ("world_size", "env_steps", "updates", "objective", "eval", "error"):
@@ -209,7 +209,7 @@ def test_a_run_that_is_stopped_while_rank_0_evaluates_is_interrupted(torchrun, t
 
 @slow
 @pytest.mark.parametrize("rank", [0, 1])
-def test_an_environment_that_raises_is_told_with_its_rank_and_traceback(rank, torchrun):
+def test_an_environment_that_raises_is_reported_with_its_rank_and_traceback(rank, torchrun):
     run = torchrun(*STANDALONE, overrides=tuple(trouble("raise", at=20, rank=rank)))
     assert run.wait() != 0
     values = summary(run.cwd / "RUN")
@@ -221,7 +221,7 @@ def test_an_environment_that_raises_is_told_with_its_rank_and_traceback(rank, to
 
 @slow
 @pytest.mark.parametrize("rank", [0, 1])
-def test_an_environment_that_hangs_is_told_with_its_rank(rank, torchrun):
+def test_an_environment_that_hangs_is_reported_with_its_rank(rank, torchrun):
     run = torchrun(*STANDALONE, overrides=(*trouble("hang", at=20, rank=rank), "fabric.timeout_seconds=3"))
     assert run.wait() != 0
     values = summary(run.cwd / "RUN")

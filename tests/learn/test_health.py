@@ -42,7 +42,7 @@ def assert_nothing_poisoned(run_dir: Path, steps: int) -> None:
     ("what", "at", "told", "value"),
     [("reward", 3, 12, "nan"), ("reward", 3, 12, "-inf"), ("observation", 6, 24, "inf"), ("final", 4, 16, "nan")],
 )
-def test_a_number_that_is_not_finite_is_told_with_its_environment_and_step(what, at, told, value):
+def test_a_number_that_is_not_finite_is_reported_with_its_environment_and_step(what, at, told, value):
     words = (*poisoned(what, at, 44, value), "env.num_envs=4", "algo.num_steps=8", "algo.per_rank_batch_size=32")
     _, envs, _, player = agent(*words)
     try:

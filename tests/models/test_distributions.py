@@ -158,7 +158,7 @@ def test_noise_of_a_whole_rollout_serves_step_by_step(family):
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=name)
-def test_both_at_once_equal_the_two_apart(family):
+def test_both_at_once_equal_the_two_separately(family):
     params = params_of(family)
     actions = draw(family, params)
     log_prob, entropy = family.log_prob_and_entropy(params, actions)

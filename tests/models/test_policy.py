@@ -118,7 +118,7 @@ def test_the_fast_actor_equals_act_for_other_observations(observation, shared):
 )
 @pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("shared", [False, True])
-def test_forward_equals_log_prob_entropy_and_values_apart(observation, action, shared):
+def test_forward_equals_log_prob_entropy_and_values_separately(observation, action, shared):
     policy = perturb(build(observation, action, shared_torso=shared))
     rows = rows_of(observation)
     with torch.no_grad():

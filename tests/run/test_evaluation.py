@@ -70,7 +70,7 @@ def test_best_checkpoint_has_a_file_of_its_own(last):
     assert json.loads(last.with_name("best.eval.json").read_text())["episodes"] == 1
 
 
-def test_the_first_episode_is_filmed_and_the_film_of_the_run_stays(run_dir, last):
+def test_the_first_episode_is_recorded_and_the_video_of_the_run_stays(run_dir, last):
     (before,) = (run_dir / "videos" / "test").glob("*.mp4")
     content = before.read_bytes()
     printed = played(f"checkpoint={last}", "episodes=2", "seed=5", "capture_video=true")
@@ -86,7 +86,7 @@ def test_a_checkpoint_that_lies_alone_is_evaluated_too(last, tmp_path):
     assert (tmp_path / "mine.eval.json").is_file()
 
 
-def test_seeds_of_evaluation_lie_apart_from_those_of_training_and_fit_into_32_bits():
+def test_seeds_of_evaluation_lie_separately_from_those_of_training_and_fit_into_32_bits():
     for seed in (0, 42, EVAL_SEED_START - 1):
         seeds = evaluation_seeds(seed, 1000)
         assert len(set(seeds)) == 1000

@@ -106,7 +106,7 @@ def test_a_run_that_is_killed_and_resumed_equals_one_that_is_not(place, complete
     [pytest.param(COUPLED, 256, marks=pytest.mark.slow), ((*DECOUPLED, "topology.overlap=true"), 80)],
     ids=["coupled", "overlap"],
 )
-def test_a_command_that_is_killed_with_all_its_ranks_goes_on_by_itself(topology, total, tmp_path):
+def test_a_command_that_is_killed_with_all_its_ranks_resumes_by_itself(topology, total, tmp_path):
     """As on a preemptible machine: the same command with resume=auto, started again and again."""
     words = [*topology, *trouble("slow"), "checkpoint.every=1", f"total_timesteps={total}"]
     auto = small(*words, "resume=auto", f"hydra.run.dir={tmp_path / 'RUN'}")
@@ -141,7 +141,7 @@ def test_a_command_that_is_killed_with_all_its_ranks_goes_on_by_itself(topology,
     ],
     ids=["one", "coupled", "overlap", "decoupled"],
 )
-def test_a_run_that_is_stopped_writes_a_checkpoint_after_its_update_and_goes_on_from_it(topology, signum, tmp_path):
+def test_a_run_that_is_stopped_writes_a_checkpoint_after_its_update_and_resumes_from_it(topology, signum, tmp_path):
     steps = f"total_timesteps={6 * 16 * (2 if topology == COUPLED else 1)}"
     words = (*topology, *trouble("slow"), "checkpoint.every=0", steps, *NORMALIZED)
     command = start(*small(*words), cwd=tmp_path / "cwd")
@@ -171,7 +171,7 @@ def test_a_completed_run_is_left_as_it_is(completed, tmp_path):
     assert before == {path: path.stat().st_mtime_ns for path in completed.rglob("*")}
 
 
-def test_a_completed_run_goes_on_for_more_steps(completed, tmp_path):
+def test_a_completed_run_resumes_for_more_steps(completed, tmp_path):
     before = OmegaConf.to_container(OmegaConf.load(completed / ".hydra" / "config.yaml"))
     words = (f"resume={completed}", "total_timesteps=192", "eval.episodes=2", "checkpoint.keep=0", "env=cartpole")
     code, stdout, stderr = again(*words, cwd=tmp_path / "again")
@@ -186,7 +186,7 @@ def test_a_completed_run_goes_on_for_more_steps(completed, tmp_path):
     assert now == before
 
 
-def test_a_run_goes_on_from_an_earlier_checkpoint(completed, tmp_path):
+def test_a_run_resumes_from_an_earlier_checkpoint(completed, tmp_path):
     path = completed / "checkpoints" / "step-000000096.safetensors"
     weights = checkpoint(completed).learner.agent
     code, stdout, stderr = again(f"resume={path}", cwd=tmp_path / "again")
@@ -283,7 +283,7 @@ def test_a_directory_may_have_a_name_that_hydra_would_read_otherwise(tmp_path):
 # Sweeps
 
 
-def test_a_sweep_goes_on_with_the_jobs_that_are_not_completed(killing, tmp_path):
+def test_a_sweep_resumes_with_the_jobs_that_are_not_completed(killing, tmp_path):
     words = [word for word in small(*SAVING) if not word.startswith("hydra.run.dir")]
     words = ["--multirun", *words, "seed=1,2,3", f"hydra.sweep.dir={tmp_path / 'SWEEP'}"]
     killing("collect")  # the first process that gets so far: the rank of the first job
@@ -303,7 +303,7 @@ def test_a_sweep_goes_on_with_the_jobs_that_are_not_completed(killing, tmp_path)
 # Evaluations on the way, and directories that are used again
 
 
-def test_evaluations_on_the_way_stay_in_the_curves_of_a_run_that_goes_on(killing, tmp_path):
+def test_evaluations_on_the_way_stay_in_the_curves_of_a_run_that_is_resumed(killing, tmp_path):
     words = (*SAVING, "eval.episodes=1", "eval.every=1")
     code, whole = done(*words, cwd=tmp_path / "whole")
     assert code == 0, whole.stderr
@@ -362,7 +362,7 @@ def test_a_new_run_sets_the_checkpoints_of_an_earlier_one_aside(completed, tmp_p
 
 
 @pytest.mark.slow
-def test_a_run_that_torchrun_started_goes_on(tmp_path):
+def test_a_run_that_torchrun_started_resumes(tmp_path):
     import subprocess
 
     from tests.commands import environment

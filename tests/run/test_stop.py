@@ -49,7 +49,7 @@ def child_of(pid: int) -> int:
     return int(child)
 
 
-def test_an_exception_in_an_environment_fails_the_run_and_closes_its_film(tmp_path):
+def test_an_exception_in_an_environment_fails_the_run_and_closes_its_video(tmp_path):
     modules = with_broken_environments(tmp_path / "modules")
     run_dir = tmp_path / "RUN"
     overrides = ("env.id=broken:Raises-v0", "capture_video=true", "hydra.run.dir=RUN")
@@ -74,7 +74,7 @@ def test_an_exception_in_an_environment_fails_the_run_and_closes_its_film(tmp_pa
     ("signum", "code", "every"),
     [pytest.param(signal.SIGINT, 130, 0, marks=pytest.mark.slow), (signal.SIGTERM, 143, 64)],
 )
-def test_a_signal_interrupts_the_run_leaves_no_process_and_closes_its_film(signum, code, every, tmp_path):
+def test_a_signal_interrupts_the_run_leaves_no_process_and_closes_its_video(signum, code, every, tmp_path):
     run_dir = tmp_path / "RUN"
     overrides = ("env=pendulum", "env.max_episode_steps=1000000", "capture_video=true", f"checkpoint.every={every}")
     process = start(run_dir, *overrides)

@@ -112,7 +112,7 @@ def test_a_job_is_named_by_its_number_and_what_was_swept(overrides, swept, name)
     assert job_name(3, overrides, swept) == name
 
 
-def test_names_are_as_short_as_they_can_be_told_apart():
+def test_names_are_as_short_as_they_can_be_told_separately():
     assert short_names(["seed", "algo.gamma", "env.a.seed"]) == {
         "seed": "seed", "algo.gamma": "gamma", "env.a.seed": "a.seed",
     }  # fmt: skip

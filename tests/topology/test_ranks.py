@@ -288,7 +288,7 @@ def test_reward_statistics_of_parted_data_equal_those_of_all_data(tmp_path):
 
 
 @pytest.mark.parametrize("overrides", [COUPLED, DECOUPLED], ids=["coupled", "decoupled"])
-def test_episodes_of_all_ranks_are_told(overrides, tmp_path):
+def test_episodes_of_all_ranks_are_reported(overrides, tmp_path):
     """Counting's episodes of 4 steps return 10; every environment ends four of them in 16 steps."""
     told = launched(tmp_path / "run", *COUNTING, *overrides, "+env.kwargs.lengths=[4]")
     assert told["objective"] == 10

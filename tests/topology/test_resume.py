@@ -1,4 +1,4 @@
-"""A run that goes on from any of its checkpoints ends as the one that was not interrupted, bit for bit."""
+"""A run that resumes from any of its checkpoints ends as the one that was not interrupted, bit for bit."""
 
 import shutil
 from dataclasses import replace
@@ -8,7 +8,7 @@ import pytest
 
 from rlexp.data.state import Saved
 from rlexp.files.checkpoint import load
-from tests.commands import evaluations, events, rows_but_times, summary
+from tests.commands import evaluations, events, rows_without_times, summary
 from tests.topology.ranks import checkpoint, launched, resumed
 from tests.topology.test_equality import TOPOLOGIES, assert_same
 
@@ -53,9 +53,9 @@ def without_times(state: Saved) -> Saved:
 
 
 def assert_equal_runs(first: Path, second: Path) -> None:
-    """Require equal states of every rank, and equal rows in both logs, but for times."""
+    """Require equal states of every rank, and equal rows in both logs, except times."""
     assert_same(without_times(checkpoint(first)), without_times(checkpoint(second)))
-    assert rows_but_times(first) == rows_but_times(second)
+    assert rows_without_times(first) == rows_without_times(second)
     assert events(first) == events(second)
     assert evaluations(first) == evaluations(second)
 
@@ -63,12 +63,12 @@ def assert_equal_runs(first: Path, second: Path) -> None:
 @pytest.mark.parametrize(
     "name", [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
 )
-def test_a_run_that_goes_on_ends_as_one_that_was_not_interrupted(name, tmp_path):
+def test_a_run_that_is_resumed_ends_as_one_that_was_not_interrupted(name, tmp_path):
     whole = tmp_path / "whole"
     launched(whole, *CASES[name], *SAVING, updates=UPDATES)
-    assert len(rows_but_times(whole)) == UPDATES
+    assert len(rows_without_times(whole)) == UPDATES
     steps = [step for step, tags in events(whole) if "Loss/policy_loss" in tags]
-    assert steps == [int(row["env_steps"]) for row in rows_but_times(whole)]
+    assert steps == [int(row["env_steps"]) for row in rows_without_times(whole)]
     for updates in (1, 4):
         again = rewound(whole, updates, tmp_path / str(updates))
         resumed(again, *CASES[name], *SAVING, updates=UPDATES)
@@ -76,7 +76,7 @@ def test_a_run_that_goes_on_ends_as_one_that_was_not_interrupted(name, tmp_path)
         assert "could not be put back" not in (again / "main.log").read_text()
 
 
-def test_a_run_that_goes_on_twice_is_equal_too_and_tells_of_its_parts(tmp_path):
+def test_a_run_that_is_resumed_twice_is_equal_too_and_tells_of_its_parts(tmp_path):
     whole = tmp_path / "whole"
     launched(whole, *SAVING, updates=UPDATES)
     again = rewound(whole, 2, tmp_path / "again")
@@ -100,16 +100,16 @@ def test_an_environment_that_does_not_come_back_begins_a_new_episode_with_one_wa
     lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("warning: ")]
     assert len(lines) == 1
     assert lines[0].startswith("warning: environments 0, 1, 2, 3 of rank 0 could not be put back where they were")
-    assert len(rows_but_times(again)) == 4
+    assert len(rows_without_times(again)) == 4
     assert (again / "main.log").read_text().count("could not be put back") == 1
 
 
 def test_more_updates_than_before_are_done_on_top_of_those_that_are(tmp_path):
     launched(tmp_path / "run", *SAVING, updates=2)
-    rows = rows_but_times(tmp_path / "run")
+    rows = rows_without_times(tmp_path / "run")
     assert resumed(tmp_path / "run", *SAVING, updates=4)["state"] == "completed"
-    assert rows_but_times(tmp_path / "run")[:2] == rows
-    assert len(rows_but_times(tmp_path / "run")) == 4
+    assert rows_without_times(tmp_path / "run")[:2] == rows
+    assert len(rows_without_times(tmp_path / "run")) == 4
 
 
 @pytest.mark.parametrize("keep", [0, 3])

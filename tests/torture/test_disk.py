@@ -25,7 +25,7 @@ def mounts() -> bool:
 @pytest.mark.torture
 @pytest.mark.skipif(not mounts(), reason="this system lets no user mount a file system of their own")
 @pytest.mark.parametrize("topology", [("fabric.devices=1",), ("topology=decoupled", "fabric.devices=2")])
-def test_a_full_disk_ends_a_run_in_one_line_and_it_goes_on_where_there_is_room(topology, tell, tmp_path):
+def test_a_full_disk_ends_a_run_in_one_line_and_it_resumes_where_there_is_room(topology, tell, tmp_path):
     """Checkpoints take all the room; afterwards the run is copied to a larger disk and goes on there."""
     disk, copy = tmp_path / "disk", tmp_path / "copy"
     disk.mkdir()
