@@ -12,6 +12,7 @@ a module, whose code is then run.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -55,9 +56,7 @@ def parse(arguments: Sequence[str]) -> Options:
     Raises:
         ConfigError: a key is unknown, a value is wrong, or the checkpoint is missing.
     """
-    import dataclasses
-
-    from omegaconf import OmegaConf
+    from omegaconf import OmegaConf  # not at the start: --help need not wait for it
     from omegaconf.errors import OmegaConfBaseException
 
     types = {option.name: option.type for option in dataclasses.fields(Options)}
@@ -135,7 +134,7 @@ def cli() -> None:
         with stoppable():
             values = main(parse(sys.argv[1:]))
         print(json.dumps(values, indent=2))
-        from rlexp.run.evaluation import cut_note
+        from rlexp.run.evaluation import cut_note  # imported by now
 
         note = cut_note(values)
         if note is not None:

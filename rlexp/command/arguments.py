@@ -155,6 +155,6 @@ def _is_environment(value: str) -> bool:
         return True
     if not re.fullmatch(r"[\w-]+", value):
         return False
-    from rlexp.envs.packages import is_name
+    from rlexp.envs.packages import is_name  # gymnasium, which only an id needs
 
     return is_name(value)

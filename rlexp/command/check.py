@@ -50,7 +50,7 @@ def check_job(composed: DictConfig) -> None:
     Raises:
         ConfigError: it cannot run.
     """
-    from rlexp.envs import check_environment
+    from rlexp.envs import check_environment  # gymnasium, which a config error need not wait for
 
     config, _ = checked(composed)
     check_devices(config)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rlexp.errors import ConfigError
+from rlexp.files.places import candidates, run_directory
 from rlexp.show.lines import PLAIN, hydra_quoted
 
 
@@ -37,8 +38,6 @@ def with_run_directory(arguments: Sequence[str]) -> list[str]:
         raise ConfigError(
             f"resume={resume} resumes one run; for a sweep give sweep.skip_completed=true hydra.sweep.dir=DIR"
         )
-    from rlexp.files.places import candidates, run_directory
-
     run_dir = run_directory(Path(resume))
     if not candidates(run_dir):
         raise ConfigError(f"resume={resume} has no checkpoint; start it again, or give hydra.run.dir=DIR resume=auto")

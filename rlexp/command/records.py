@@ -20,6 +20,7 @@ from rlexp.files.lock import locked
 from rlexp.files.log import log_to
 from rlexp.files.summary import Summary, versions
 from rlexp.launch.cause import logged
+from rlexp.machine import described
 from rlexp.show.lines import program
 
 log = logging.getLogger(__name__)
@@ -27,8 +28,6 @@ log = logging.getLogger(__name__)
 
 def begin_log(config: Config, run_dir: Path) -> None:
     """Write into main.log what runs, with what, where, and by which command."""
-    from rlexp.machine import described
-
     with logged(run_dir):
         log.info("command: %s %s", program(), " ".join(map(shlex.quote, Command.typed)))
         log.info("versions: %s", ", ".join(f"{name} {version}" for name, version in versions().items()))
@@ -38,7 +37,7 @@ def begin_log(config: Config, run_dir: Path) -> None:
 
 def announce(config: Config, spec: SpaceSpec, point: ResumePoint | None, fitted: str | None) -> None:
     """Say in a few lines what is about to run, what its observations are taken for, and what was `fitted`."""
-    from rlexp.envs import video_note
+    from rlexp.envs import video_note  # gymnasium, which a config error need not wait for
 
     steps = config.updates * config.steps_per_update
     begun = f", resumed after {point.env_steps:,}" if point else ""

@@ -15,7 +15,7 @@ from typing import Any
 
 from rlexp.command.sweep_jobs import Sweep, SweepJob, key_of, short_names, swept_keys
 from rlexp.files.summary import Summary
-from rlexp.show.lines import decimals, hydra_quoted, number, program, shown
+from rlexp.show.lines import PLAIN, decimals, hydra_quoted, number, program, shown
 
 NOT_STARTED = "not started"
 SEED = "seed"
@@ -134,8 +134,6 @@ def continue_command(sweep_dir: Path, here: Path, typed: Sequence[str]) -> str:
 
 def hydra_quoted_where_needed(text: str) -> str:
     """Return a text as Hydra's grammar takes it."""
-    from rlexp.show.lines import PLAIN
-
     return text if PLAIN.fullmatch(text) else hydra_quoted(text)
 
 

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Any, get_type_hints
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep
@@ -122,7 +122,7 @@ def near_keys(key: str) -> list[str]:
 
 def _near_in_hydra(key: str) -> str:
     """Return a hint on a key of Hydra's own that does not exist."""
-    from hydra.conf import HydraConf
+    from hydra.conf import HydraConf  # not at the start: seldom needed, and slow to import
     from omegaconf import DictConfig, OmegaConf
 
     def keys(node: Any, prefix: str) -> Iterator[str]:
@@ -187,24 +187,10 @@ def _type_name(key: str) -> str | None:
     node: Any = Config
     for name in key.split("."):
         declared = {field.name: field.type for field in fields(node)} if is_dataclass(node) else {}
-        found = declared.get(name)
-        if found is None:
+        if name not in declared:
             return None
-        nested = {
-            "EnvConfig",
-            "TopologyConfig",
-            "FabricConfig",
-            "CheckpointConfig",
-            "EvalConfig",
-            "LogConfig",
-            "SweepConfig",
-        }
-        if str(found) in nested:
-            import rlexp.config.schema
-
-            node = getattr(rlexp.config.schema, str(found))
-        elif name == "algo":
-            node = ALGORITHMS["ppo"]
-        else:
-            return str(found).replace(" | None", ", or null")
+        hint = ALGORITHMS["ppo"] if name == "algo" else get_type_hints(node)[name]
+        if not is_dataclass(hint):
+            return str(declared[name]).replace(" | None", ", or null")
+        node = hint
     return "a group"

@@ -8,6 +8,7 @@ from dataclasses import replace
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from rlexp.config.environment import EnvConfig
+from rlexp.envs import next_step
 from rlexp.envs.encoder import VideoSettings
 from rlexp.envs.make import maker
 from rlexp.envs.reading import reading_of
@@ -40,8 +41,6 @@ def make_environments(
         Fault: an environment does not build.
     """
     if config.resets_on_next_step:
-        from rlexp.envs import next_step
-
         return (next_step.pooled if config.backend == "envpool" else next_step.native)(config, num_envs, infos)
     makers = [
         maker(config, i, video if i == 0 else None, None if seeds is None else seeds[i], infos, restorable)

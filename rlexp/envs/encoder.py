@@ -61,7 +61,7 @@ class Encoder:
     """
 
     def __init__(self, path: Path, fps: float, frame: Frame) -> None:
-        import imageio_ffmpeg
+        import imageio_ffmpeg  # only where videos are recorded
 
         self._path, self._errors = path, tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the process
         height, width = frame.shape[:2]

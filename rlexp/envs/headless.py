@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from rlexp.envs.frames import Frames
 from rlexp.errors import ConfigError
 
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
@@ -95,8 +96,6 @@ def check_drawing(env_id: str, make: Callable[[], Any], seconds: float) -> None:
 
 def _draw(make: Callable[[], Any]) -> str:
     """Draw one frame; return what is wrong with it, empty for nothing."""
-    from rlexp.envs.frames import Frames
-
     try:
         env = make()
         env.reset(seed=0)

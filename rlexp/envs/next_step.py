@@ -107,7 +107,7 @@ class Pool(VectorEnv[Any, Any, Any]):
     metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012  # as gymnasium declares it
 
     def __init__(self, env_id: str, num_envs: int, threads: int, options: dict[str, Any]) -> None:
-        import envpool
+        import envpool  # an extra
 
         self._make, self._id = envpool.make_gymnasium, env_id
         self._pool: Any = None

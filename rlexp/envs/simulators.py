@@ -25,7 +25,7 @@ def simulator_state(env: Any) -> dict[str, Any]:
         return {"ale": np.frombuffer(ale.cloneState(include_rng=True).serialize(), np.uint8)}
     physics = _mujoco(env)
     if physics is not None:
-        import mujoco
+        import mujoco  # only where the environment has imported it
 
         model, data = physics
         kind = mujoco.mjtState.mjSTATE_INTEGRATION
@@ -40,7 +40,7 @@ def load_simulator_state(env: Any, state: dict[str, Any]) -> bool:
     if "ale" in state:
         ale = _ale(env)
         if ale is not None:
-            from ale_py import ALEState
+            from ale_py import ALEState  # only where the environment has imported it
 
             ale.restoreState(ALEState(state["ale"].tobytes()))
         return ale is not None

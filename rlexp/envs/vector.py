@@ -140,6 +140,6 @@ def to_arrays(value: Any) -> Any:
     """Undo `to_tensors`."""
     if isinstance(value, dict):
         return {key: to_arrays(item) for key, item in value.items()}
-    import torch
+    import torch  # not above, as in `to_tensors`
 
     return value.numpy() if isinstance(value, torch.Tensor) else value

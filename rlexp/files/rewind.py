@@ -86,7 +86,7 @@ def _end_of_events(content: bytes, env_steps: int, evaluated: bool) -> int:
 
     A record is its length (8 bytes, little-endian), a checksum (4), the event, and a checksum (4).
     """
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # tensorboard, which a config error need not wait for
     from tensorboard.compat.proto.event_pb2 import Event
 
     start = 0

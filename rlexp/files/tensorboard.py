@@ -14,6 +14,8 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
+from rlexp.config.compose import algorithm_name
+from rlexp.config.schema import Config as Schema
 from rlexp.data.scalars import OUTCOME
 from rlexp.files.rewind import EVENTS_END
 from rlexp.settings import as_yaml, fields_of
@@ -91,9 +93,6 @@ def hyperparameters(config: Config, given: Sequence[str]) -> dict[str, bool | in
     That is every setting of the algorithm, those that identify an experiment, those that differ from the defaults, and
     those on the command line, so that no column of a sweep has gaps.
     """
-    from rlexp.config.compose import algorithm_name
-    from rlexp.config.schema import Config as Schema
-
     defaults = {key: value for key, value, _ in fields_of(Schema(algo=type(config.algo)()))}
     said = named(given)
     values: dict[str, bool | int | float | str] = {"algo": algorithm_name(config)}
@@ -124,7 +123,7 @@ def given_first(experiment: Summary, keys: set[str]) -> None:
 
 def animated(path: Path) -> tuple[bytes, int, int]:
     """Return an mp4 file as GIF bytes, with height and width in pixels."""
-    from moviepy import VideoFileClip
+    from moviepy import VideoFileClip  # slow to import, and only for videos
     from PIL import Image
 
     with VideoFileClip(str(path), audio=False) as clip:

@@ -22,7 +22,7 @@ def check_devices(config: Config) -> None:
         )
     if settings.accelerator == "cpu":
         return
-    import torch
+    import torch  # not at the start: the command imports this module
 
     found = torch.cuda.device_count()
     needed = settings.devices

@@ -28,7 +28,7 @@ def peer_timeout(timeout: float) -> float:
 
 def build_fabric(config: Config) -> Fabric:
     """Return Fabric for this rank; with several ranks its launch joins the process group."""
-    from lightning.fabric import Fabric
+    from lightning.fabric import Fabric  # not at the start: seconds
     from lightning.fabric.strategies.ddp import DDPStrategy
     from lightning.fabric.strategies.strategy import Strategy
 
@@ -55,7 +55,7 @@ def _placed_fabric(config: Config, timeout: timedelta) -> Fabric:
     Fabric's strategies put all ranks on one kind of device, so each rank has a Fabric for its own device here, and the
     process group, over CPU and GPU tensors, is joined beside it.
     """
-    import torch
+    import torch  # not at the start: the command imports this module
     from lightning.fabric import Fabric
 
     local, first = int(os.environ["LOCAL_RANK"]), os.environ["RANK"] == "0"

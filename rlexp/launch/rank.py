@@ -21,7 +21,7 @@ from rlexp.launch.threads import threads_of
 from rlexp.launch.watch import Watch
 
 if TYPE_CHECKING:
-    import torch
+    import torch  # not at the start: the command imports this module
 
     from rlexp.launch.board import Board
 
@@ -75,7 +75,7 @@ def enter(job: Job, body: Body, board: Board | None = None) -> None:
         board: memory shared with the other ranks; None where there is none.
     """
     import numpy as np
-    import torch
+    import torch  # not at the start: the command imports this module
 
     config = job.config
     torch.set_num_threads(threads_of(config, job.spec, job.jobs))
@@ -111,7 +111,7 @@ def enter(job: Job, body: Body, board: Board | None = None) -> None:
 
 def _directory_of_rank_0(run_dir: Path) -> Path:
     """Return the run directory that rank 0 has; on another node it may not exist."""
-    import torch
+    import torch  # not at the start: the command imports this module
 
     name = torch.zeros(4096, dtype=torch.uint8)
     encoded = str(run_dir.resolve()).encode()
@@ -126,7 +126,7 @@ def _check_world(config: Config) -> int:
     Raises:
         ConfigError: it is not the number that the config asks for.
     """
-    import torch
+    import torch  # not at the start: the command imports this module
 
     counted = 1
     if config.world_size > 1:

@@ -85,7 +85,7 @@ def _note_interruption(summary: Summary, signum: int, seconds: float) -> None:
 
 def _local_processes(rank: Rank) -> list[int]:
     """Return the process ids of all ranks where they run on one machine; none otherwise."""
-    import torch
+    import torch  # not at the start: the command imports this module
 
     if rank.config.fabric.num_nodes > 1 or rank.size == 1:
         return []
@@ -105,7 +105,7 @@ def _wait_for_all(rank: Rank) -> None:
 
 def _say(rank: Rank, over: bool) -> bool:
     """Exchange with all ranks whether this one is done; return whether all are."""
-    import torch
+    import torch  # not at the start: the command imports this module
 
     busy = torch.tensor([int(not over)])
     if rank.size > 1:

@@ -25,7 +25,7 @@ def missing(device: torch.device) -> str | None:
     if not header.is_file():
         return f"Python's headers ({header} not found; such as the package python3-dev)"
     if device.type == "cuda":
-        from torch.utils._triton import has_triton
+        from torch.utils._triton import has_triton  # only there on GPUs
 
         if not has_triton():
             return "Triton, and a GPU that it knows (from compute capability 7.0 on)"
@@ -42,7 +42,7 @@ def compiler_found(device: torch.device) -> bool:
 
 def compiled(function: Callable[..., Any], device: torch.device) -> Any:
     """Return `function` compiled: with a C++ wrapper on the CPU, with CUDA graphs on a GPU."""
-    from torch._inductor import config as inductor
+    from torch._inductor import config as inductor  # seconds, which an eager run need not wait for
 
     inductor.compile_threads = 1  # a pool of compiler processes would outlive a forked rank
     if device.type == "cuda":

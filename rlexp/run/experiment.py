@@ -46,6 +46,7 @@ def run_rank(rank: Rank) -> None:
     summary = Summary(rank.run_dir)
     try:
         actor = train(rank, record, start)
+        record.finish()
         with writing(summary.path):
             summary.change(**record.progress())
         results = record.results(actor)
@@ -127,6 +128,10 @@ class RecordOfRank0(Record):
     def save(self, learner: LearnerState, ranks: list[RankState | Segment]) -> None:
         """Write a checkpoint."""
         self._recorder.checkpoint(learner, ranks)
+
+    def finish(self) -> None:
+        """Write what no row of metrics.csv tells yet."""
+        self._recorder.finish()
 
     def progress(self) -> dict[str, Any]:
         """Return how far the run came; steps per second are those of the loop, without start-up and evaluation."""

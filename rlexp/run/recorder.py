@@ -104,6 +104,11 @@ class Recorder:
         length = mean([float(episode.length) for episode in self._recent])
         self.display.update(self.env_steps, self.seconds, self.mean_return(), length)
 
+    def finish(self) -> None:
+        """Write the row of what came after the last one: training may end before a row is due."""
+        if not self._window.empty:
+            self._log()
+
     def _log(self) -> None:
         row = self._window.row(self.env_steps, self.seconds, self._config.steps_per_update, self.mean_return())
         self._metrics.write(row)

@@ -27,7 +27,8 @@ from rlexp.files.trust import check_ranks, check_sizes, stored_config
 from rlexp.settings import fields_of
 
 FREE = (
-    "total_timesteps", "capture_video", "resume", "sweep.", "checkpoint.", "eval.", "video.", "fabric.timeout_seconds",
+    "total_timesteps", "capture_video", "resume", "sweep.", "checkpoint.", "eval.", "video.", "log.every",
+    "fabric.timeout_seconds",
     "fabric.threads_per_rank",
 )  # fmt: skip
 """Keys that may differ on resume; one that ends in a point stands for all below it."""

@@ -43,6 +43,11 @@ class OpenWindow:
         self._collect = self._update = 0.0
 
     @property
+    def empty(self) -> bool:
+        """Whether no update came since the last row."""
+        return self._updates == 0
+
+    @property
     def columns(self) -> list[str]:
         """The tags of a row, in order."""
         scalars = [scalar.tag for scalar in (*AXES, *PROGRESS, *self._scalars)]

@@ -25,6 +25,7 @@ def config_of(*overrides):
         (("total_timesteps=2048",), "total_timesteps", 2048),
         (("eval.episodes=9",), "eval.episodes", 9),
         (("checkpoint.every=7",), "checkpoint.every", 7),
+        (("log.every=7",), "log.every", 7),
         (("fabric.timeout_seconds=5",), "fabric.timeout_seconds", 5),
         (("fabric.threads_per_rank=2",), "fabric.threads_per_rank", 2),
         (("video.every=99",), "video.every", 99),
@@ -38,9 +39,7 @@ def test_what_may_differ_is_taken_from_the_command_line(words, key, value, tmp_p
     assert node == value
 
 
-@pytest.mark.parametrize(
-    "word", ["seed=4", "env.num_envs=4", "algo.gamma=0.5", "algo=a2c", "fabric.devices=2", "log.every=7"]
-)
+@pytest.mark.parametrize("word", ["seed=4", "env.num_envs=4", "algo.gamma=0.5", "algo=a2c", "fabric.devices=2"])
 def test_what_alters_the_experiment_is_refused_with_what_the_run_has(word, tmp_path):
     key, _, value = word.partition("=")
     wanted = composed(*(one for one in STORED if not one.startswith(f"{key}=")), word)

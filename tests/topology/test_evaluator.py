@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.commands import events, summary
+from tests.commands import events, metrics, summary
 from tests.topology.ranks import checkpoint, launched, policy_of
 
 TOPOLOGIES = {
@@ -42,3 +42,10 @@ def test_training_ends_where_an_evaluation_is_good_enough(name, tmp_path):
     assert len(done["eval"]["returns"]) == 2
     assert checkpoint(tmp_path / "stopped").recorder.updates == 2
     assert summary(tmp_path / "stopped")["state"] == "completed"
+    assert [int(row["env_steps"]) for row in metrics(tmp_path / "stopped")] == [size, 2 * size]
+
+
+def test_what_came_after_the_last_row_is_written_when_an_evaluation_ends_training(tmp_path):
+    words = ("eval.episodes=2", "eval.stop_at=1", "eval.every=128", "log.every=100000")
+    assert launched(tmp_path / "run", *words)["env_steps"] == 128
+    assert [row["env_steps"] for row in metrics(tmp_path / "run")] == ["128"]

@@ -27,7 +27,7 @@ def tensor_environment(env_id: str) -> TensorEnvironment:
     Raises:
         KeyError: there is none.
     """
-    from rlexp.envs.tensors.acrobot import Acrobot
+    from rlexp.envs.tensors.acrobot import Acrobot  # torch, which a look at TIME_LIMITS need not wait for
     from rlexp.envs.tensors.cartpole import CartPole
     from rlexp.envs.tensors.mountain_car import MountainCar
     from rlexp.envs.tensors.pendulum import Pendulum
