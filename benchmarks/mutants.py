@@ -26,10 +26,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from cosmic_ray.ast import ast_nodes, get_ast
-from cosmic_ray.mutating import mutate_code
-from cosmic_ray.plugins import get_operator, operator_names
-
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 90
 """Time for the tests of one fault."""
@@ -93,6 +89,9 @@ def annotated(source: str) -> set[int]:
 
 def faults(module: str) -> Iterator[Fault]:
     """Yield every fault of a module that can change a result."""
+    from cosmic_ray.ast import ast_nodes, get_ast  # an extra, as below
+    from cosmic_ray.plugins import get_operator, operator_names
+
     path = ROOT / "rlexp" / f"{module}.py"
     source = path.read_text()
     skipped, nodes = annotated(source), list(ast_nodes(get_ast(source)))
@@ -143,6 +142,9 @@ class Faulty(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 def survives(fault: Fault) -> tuple[bool, str]:
     """Run the tests on a fault in a child; return whether they all pass, and the changed line."""
+    from cosmic_ray.mutating import mutate_code
+    from cosmic_ray.plugins import get_operator
+
     path = ROOT / "rlexp" / f"{fault.module}.py"
     source = path.read_text()
     changed = mutate_code(source, get_operator(fault.operator)(), fault.occurrence)
