@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-ACTION_KINDS = ("discrete", "multidiscrete", "box")
-
 
 @dataclass(frozen=True)
 class ImageSpec:
