@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -193,3 +195,18 @@ def test_rows_in_chunks_give_what_they_give_at_once(dtype):
 
     assert torch.equal(in_chunks(double, rows, rows), 2 * rows.float().squeeze(-1))
     assert sizes == ([IMAGE_ROWS_AT_ONCE] * 2 + [5] if dtype == torch.uint8 else [2 * IMAGE_ROWS_AT_ONCE + 5])
+
+
+def test_environments_that_cannot_be_put_back_begin_with_training_seeds_drawn_anew(player_of, monkeypatch):
+    """Evaluation seeds lie at and above 2^31."""
+    player = player_of("env=cartpole", "env.num_envs=64", "algo.num_steps=2").player
+    state = replace(player.state(), environments=[])
+    drawn = []
+    reset = player._envs.reset
+    monkeypatch.setattr(player._envs, "reset", lambda seeds, rows: (drawn.append(seeds), reset(seeds, rows)))
+    assert player.load_state(state) == list(range(64))
+    (seeds,) = drawn
+    assert all(42 <= seed < 2**31 for seed in seeds)
+    assert max(seeds) > 2**30
+    assert len(set(seeds)) == 64
+    assert player.state().lengths.tolist() == [0] * 64

@@ -178,6 +178,15 @@ def test_actions_are_drawn_from_the_policy_as_it_is_now():
     assert not made.collect().rollout.actions.any()
 
 
+@pytest.mark.parametrize("steps", [40, 7, 12])
+def test_steps_in_the_pieces_that_are_compiled_are_the_steps_at_once(steps):
+    """Pieces of 8, 7 and 6 steps; the function is not compiled here."""
+    whole, pieces = (player_of("env=cartpole", f"algo.num_steps={steps}") for _ in range(2))
+    pieces._compiled = pieces._steps
+    for _ in range(3):
+        assert_equal_rollouts(whole.collect().rollout, pieces.collect().rollout, rtol=0, atol=0)
+
+
 # Compiled
 
 

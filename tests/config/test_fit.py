@@ -1,10 +1,16 @@
 """Presets combine with topologies: a minibatch size that nobody typed is lowered to what a rank has."""
 
+from dataclasses import replace
+
 import pytest
+from hydra import compose, initialize_config_dir
 
 from rlexp.algos import PPO
 from rlexp.algos.base import Sizes
+from rlexp.config.compose import register, typed
 from rlexp.config.fit import fitted
+from rlexp.config.places import conf_dir
+from rlexp.config.rules import check_ranks, check_rules
 from rlexp.errors import ConfigError
 from tests.commands import command
 
@@ -63,3 +69,26 @@ def test_a_preset_runs_with_more_ranks_and_one_line_says_what_was_lowered(tmp_pa
     refused = command(*words, "algo.per_rank_batch_size=256", "hydra.run.dir=OTHER", cwd=tmp_path)
     assert refused.returncode == 1
     assert "algo.per_rank_batch_size=256 is larger than the 128 transitions" in refused.stderr
+
+
+PRESETS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml"))
+WIRINGS = {
+    "coupled 4": ("fabric.devices=4",),
+    "coupled 2 shared": ("fabric.devices=2", "topology.share_data=true"),
+    "decoupled 2": ("topology=decoupled", "fabric.devices=2"),
+    "decoupled 3": ("topology=decoupled", "fabric.devices=3"),
+    "decoupled 4 shared": ("topology=decoupled", "fabric.devices=4", "topology.share_data=true"),
+    "decoupled 5 overlap": ("topology=decoupled", "fabric.devices=5", "topology.overlap=true", "env.num_envs=4"),
+    "few steps": ("algo.num_steps=2", "env.num_envs=2"),
+}
+
+
+@pytest.mark.parametrize("wiring", WIRINGS)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_fits_every_wiring(preset, wiring):
+    register()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        config = typed(compose("config", overrides=[f"experiment={preset}", *WIRINGS[wiring]]))
+    check_ranks(config)
+    algo, _ = fitted(config.algo, config.sizes, WIRINGS[wiring])
+    check_rules(replace(config, algo=algo))

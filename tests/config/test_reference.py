@@ -27,3 +27,13 @@ def test_no_two_scalars_share_a_tag_or_go_without_a_meaning():
 def test_only_algorithms_with_a_clip_range_report_a_clip_fraction():
     owners = [name for name, kind in ALGORITHMS.items() if "clip_fraction" in {one.name for one in kind.all_scalars()}]
     assert owners == ["ppo"]
+
+
+def test_losses_and_gradient_norms_must_be_finite_and_nothing_else():
+    """The approximate KL may overflow where the policy has moved far."""
+    finite = {scalar.name for scalar in all_scalars() if scalar.finite}
+    assert finite == {"policy_loss", "value_loss", "entropy_loss", "grad_norm"}
+
+
+def test_only_skipped_steps_are_added_up():
+    assert [scalar.name for scalar in all_scalars() if scalar.total] == ["skipped_steps"]
