@@ -79,7 +79,8 @@ def test_memory_and_open_files_of_a_sweep_in_one_process_stay_flat(jobs, tell, t
     assert len(counts) >= 3, seen
     first, last = seen[counts[0]], seen[counts[-1]]
     assert last[0] - first[0] < 8 * MEGABYTE, seen
-    assert last[1] <= first[1] + 1, seen
+    # The least of three: a job's pipes may still be open when it is looked at.
+    assert min(seen[count][1] for count in counts[-3:]) <= first[1] + 1, seen
     grown = (last[0] - first[0]) / MEGABYTE
     tell(
         f"a sweep of {jobs} jobs in one process", f"memory grew by {grown:.1f} MiB after the third job, open files flat"
