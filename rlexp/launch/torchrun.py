@@ -53,8 +53,7 @@ def run_as_rank(job: Job, body: Body) -> dict[str, Any]:
         with stoppable(patient=True):
             enter(job, watched)
     except (Interrupted, Exception) as error:
-        for number in (signal.SIGINT, signal.SIGTERM):  # torchrun stops the survivors: first they say what happened
-            signal.signal(number, signal.SIG_IGN)
+        _ignore_signals()  # torchrun stops the survivors: first they say what happened
         lost = isinstance(error, Exception) and LOST_PEER.search(one_line(error, index))
         dead = _dead_rank(launched[0][1], REAP_SECONDS if lost else 0.0) if launched else None
         if dead is None and isinstance(error, Interrupted):
@@ -73,6 +72,11 @@ def run_as_rank(job: Job, body: Body) -> dict[str, Any]:
     with writing(summary.path):
         summary.change(state="completed", wall_seconds=time.monotonic() - begin)
     return summary.read()
+
+
+def _ignore_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _note_interruption(summary: Summary, signum: int, seconds: float) -> None:
