@@ -167,6 +167,14 @@ def test_evaluations_after_a_checkpoint_are_cut_off(tmp_path, env_steps, evaluat
     assert path.read_text() == "".join(rows[: kept + 1])
 
 
+@pytest.mark.parametrize("broken", ["32,2", "x,2\n"], ids=["not written whole", "no step"])
+def test_an_evaluation_that_was_not_written_whole_is_cut_off_with_all_that_follows(tmp_path, broken):
+    path = tmp_path / "evaluations.csv"
+    path.write_text(f"env_steps,b\n16,1\n{broken}")
+    assert cut_evaluations(path, 64, False)
+    assert path.read_text() == "env_steps,b\n16,1\n"
+
+
 def test_a_file_without_its_first_line_is_begun_anew(tmp_path):
     (tmp_path / "evaluations.csv").write_text("env_st")
     assert not cut_evaluations(tmp_path / "evaluations.csv", 16, False)
