@@ -53,6 +53,7 @@ def test_the_algorithm_learns_with_the_command_of_the_page(tree):
     assert "Loss/clip_fraction" not in metrics(tree / "RUN")[0]
 
 
+@pytest.mark.slow
 def test_it_runs_in_the_other_topology_and_stands_in_the_help(tree):
     words = (
         "algo=reinforce",

@@ -33,7 +33,7 @@ def scalars(folder: Path) -> dict[str, dict[int, float]]:
     ("ranks", "settings"),
     [
         (1, {}),
-        (2, {"seed": 7}),
+        pytest.param(2, {"seed": 7}, marks=pytest.mark.slow),
         # Steps so large that ratios, values and gradients are clipped, and minibatches that differ in size.
         pytest.param(
             1,

@@ -186,7 +186,7 @@ def test_a_second_run_in_a_directory_is_refused_and_the_first_resumes(tmp_path):
     assert code == 0, third.stderr
 
 
-@pytest.mark.parametrize("words", [(), ("resume=auto",)])
+@pytest.mark.parametrize("words", [(), pytest.param(("resume=auto",), marks=pytest.mark.slow)])
 def test_a_run_that_another_one_overtook_while_it_was_starting_is_refused(words, tmp_path):
     """The other run begins and ends between a look at the checkpoints and the lock."""
     mine = small(f"hydra.run.dir={tmp_path / 'RUN'}", *words)

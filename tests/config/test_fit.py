@@ -81,9 +81,12 @@ WIRINGS = {
     "decoupled 5 overlap": ("topology=decoupled", "fabric.devices=5", "topology.overlap=true", "env.num_envs=4"),
     "few steps": ("algo.num_steps=2", "env.num_envs=2"),
 }
+FAST = {"coupled 4", "decoupled 5 overlap"}
 
 
-@pytest.mark.parametrize("wiring", WIRINGS)
+@pytest.mark.parametrize(
+    "wiring", [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in WIRINGS]
+)
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_fits_every_wiring(preset, wiring):
     register()
