@@ -28,12 +28,8 @@ def run_as_rank(job: Job, body: Body) -> dict[str, Any]:
         RunFailed: this rank or another one failed.
         Interrupted: SIGINT or SIGTERM came, and not because torchrun stops the others of a dead rank.
     """
-    index, begin = int(os.environ["RANK"]), time.monotonic()
-    summary = Summary(job.run_dir)
-    if index == 0:
-        with writing(summary.path):
-            summary.start(job.about, job.config.world_size, job.resume)
-        begin -= summary.read()["wall_seconds"]
+    index, summary = int(os.environ["RANK"]), Summary(job.run_dir)
+    begin = _begin(job, summary) if index == 0 else time.monotonic()
     launched: list[tuple[Rank, list[int], int]] = []  # this rank, the processes of all ranks, where the log starts
 
     def watched(rank: Rank) -> None:
@@ -72,6 +68,15 @@ def run_as_rank(job: Job, body: Body) -> dict[str, Any]:
     with writing(summary.path):
         summary.change(state="completed", wall_seconds=time.monotonic() - begin)
     return summary.read()
+
+
+def _begin(job: Job, summary: Summary) -> float:
+    """Write that the run has started; return when it did on the clock of this process, earlier parts of it included."""
+    now = time.monotonic()
+    with writing(summary.path):
+        summary.start(job.about, job.config.world_size, job.resume)
+    wall_seconds: float = summary.read()["wall_seconds"]
+    return now - wall_seconds
 
 
 def _ignore_signals() -> None:
