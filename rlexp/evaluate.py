@@ -1,13 +1,13 @@
 """Evaluation of a policy, and the command that evaluates a checkpoint.
 
 usage: python -m rlexp.evaluate checkpoint=PATH [episodes=10] [deterministic=true] [capture_video=false] [seed=N]
-           [stream=fresh] [env_id=module:Id]
+           [stream=fresh] [env_id=module:Id] [plugins=[module]]
 
 The experiment comes from the checkpoint, its normaliser frozen. The result is printed as JSON and written beside the
 checkpoint as NAME.eval.json; with capture_video=true a video of the first episode is written. seed defaults to the
 experiment's. By default episodes are played that the run never played; stream=final plays those of the evaluation after
 training again, stream=selection those of the evaluations during it. env_id must be given where the environment lies in
-a module, whose code is then run.
+a module, whose code is then run; plugins names modules with other code of yours, such as wrappers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlexp.command.arguments import asks_version, find_modules_here, read_evaluation
+from rlexp.command.arguments import asks_version, find_modules_here, named_plugins, read_evaluation
+from rlexp.config.compose import load_plugins
 from rlexp.config.schema import EVAL_SEED_START, STREAMS
 from rlexp.errors import ConfigError, Fault, Interrupted
 from rlexp.files.summary import write_json
@@ -44,6 +45,7 @@ class Options:
     deterministic: bool = setting(True, "Take the most probable action instead of a sample.")
     capture_video: bool = setting(False, "Write a video of the first episode.")
     env_id: str | None = setting(None, "The environment's id; needed where it names a module, whose code is then run.")
+    plugins: list[str] = setting([], "Modules with own code that the checkpoint's experiment uses; they are run.")
     seed: int | None = setting(None, "Seed; null: the experiment's.", ge=0, lt=EVAL_SEED_START)
     stream: str = setting(
         "fresh", "Episodes that the run never played, those of its final evaluation, or of its others.", choices=STREAMS
@@ -69,7 +71,7 @@ def parse(arguments: Sequence[str]) -> Options:
         if key not in types:
             raise ConfigError(f"unknown key {key!r}; allowed: {keys}")
         try:
-            options[key] = None if text == "null" else text
+            options[key] = None if text == "null" else named_plugins([argument]) if key == "plugins" else text
         except OmegaConfBaseException:
             raise ConfigError(f"{key}={text} is not allowed; its type is {types[key]}") from None
     if OmegaConf.is_missing(options, "checkpoint"):
@@ -85,8 +87,9 @@ def main(options: Options) -> dict[str, Any]:
     from rlexp.run.evaluation import evaluate  # torch and gymnasium, which an error in the words need not wait for
     from rlexp.run.loading import load_actor
 
+    load_plugins(options.plugins)
     path = Path(options.checkpoint)
-    config, actor, state = load_actor(path, options.env_id, options.capture_video)
+    config, actor, state = load_actor(path, options.env_id, options.capture_video, options.plugins)
     seed = config.seed if options.seed is None else options.seed
     run_dir = path.parent.parent if path.parent.name == "checkpoints" else path.parent
     # in a folder of its own, so that the video of the run itself stays

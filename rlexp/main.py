@@ -16,13 +16,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rlexp import early
 from rlexp.command import sweep
-from rlexp.command.arguments import asks_version, find_modules_here, read
+from rlexp.command.arguments import asks_version, find_modules_here, named_plugins, read
 from rlexp.command.check import check_job
 from rlexp.command.ending import BROKEN_POOL, Command, farewell, on_stop, said
 from rlexp.command.job import run
 from rlexp.command.paths import with_run_directory
 from rlexp.command.torchrun import torchrun_overrides
-from rlexp.config.compose import register
+from rlexp.config.compose import load_plugins, register
 from rlexp.config.explain import explain
 from rlexp.config.places import conf_dir
 from rlexp.errors import ConfigError, Interrupted
@@ -46,6 +46,7 @@ def cli() -> None:
     if asks_version(sys.argv[1:]):
         return
     try:
+        load_plugins(named_plugins(sys.argv[1:]))
         sys.argv[1:] = read(sys.argv[1:])
         sys.argv[1:] = with_run_directory([*sys.argv[1:], *torchrun_overrides(sys.argv[1:])])
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(run)()

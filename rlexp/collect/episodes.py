@@ -23,6 +23,7 @@ class Taken:
         valid: False where a row is no transition, [T, N] bool.
         final_obs: true last observation of each truncated step, in the order of truncated.nonzero(), each [D].
         infos: by step where an episode ended, [N, K] (see `rlexp.envs.vector.StepResult`).
+        whole: raw returns of whole episodes that ended, [T, N] float64, NaN elsewhere; None where rewards are raw.
     """
 
     rewards: Array
@@ -31,6 +32,7 @@ class Taken:
     valid: Array
     final_obs: list[Array]
     infos: dict[int, Array]
+    whole: Array | None = None
 
 
 class EpisodesUnderWay:
@@ -51,7 +53,8 @@ class EpisodesUnderWay:
 
     def ended(self, taken: Taken) -> list[Episode]:
         """Return the episodes that ended in these steps, in order, and keep the sums of the others."""
-        done, valid = taken.terminated | taken.truncated, taken.valid
+        whole, valid = taken.whole, taken.valid
+        done = taken.terminated | taken.truncated if whole is None else ~np.isnan(whole)
         rewards = np.where(valid, taken.rewards, 0)
         episodes = []
         start = np.zeros(done.shape[1], np.int64)
@@ -59,7 +62,10 @@ class EpisodesUnderWay:
             total = self.returns[env] + rewards[start[env] : step + 1, env].sum()
             length = self.lengths[env] + valid[start[env] : step + 1, env].sum()
             infos = tuple(taken.infos[step][env].tolist()) if step in taken.infos else ()
-            episodes.append(Episode(float(total), int(length), infos))
+            if whole is None:
+                episodes.append(Episode(float(total), int(length), infos))
+            else:
+                episodes.append(Episode(float(whole[step, env]), int(length), infos, float(total)))
             self.returns[env], self.lengths[env], start[env] = 0.0, 0, step + 1
         for env in range(done.shape[1]):
             self.returns[env] += rewards[start[env] :, env].sum()

@@ -90,6 +90,7 @@ class Player:
         valid = np.empty((steps, count), np.bool_)
         final_obs: list[Array] = []
         infos: dict[int, Array] = {}
+        whole = np.empty((steps, count)) if self._envs.wrapped else None
         sample = FastActor(self._actor, count, self._autocast).sampler(noise)
         with torch.inference_mode():
             for step in range(steps):
@@ -102,7 +103,9 @@ class Player:
                     final_obs += result.final_obs
                 if result.infos is not None:
                     infos[step] = result.infos
-        return Taken(rewards, terminated, truncated, valid, final_obs, infos)
+                if whole is not None:
+                    whole[step] = result.whole
+        return Taken(rewards, terminated, truncated, valid, final_obs, infos, whole)
 
     @torch.no_grad()
     def _log_prob(self, obs: Tensor, actions: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from rlexp.command.synonyms import CONVERTED, RENAMED
 from rlexp.command.values import CONVERSIONS
 from rlexp.command.words import Answer, Vocabulary, written
 from rlexp.config.explain import check_arguments, known_keys
-from rlexp.config.places import conf_dir
+from rlexp.config.places import choices
 from rlexp.config.schema import Config
 from rlexp.errors import ConfigError
 from rlexp.files.places import SUFFIX
@@ -63,6 +63,12 @@ def find_modules_here() -> None:
         sys.path.insert(0, here)
 
 
+def named_plugins(arguments: Sequence[str]) -> list[str]:
+    """Return the modules that `plugins=[a,b]` or `plugins=a` names."""
+    text = next((word.partition("=")[2] for word in arguments if word.lstrip("+").startswith("plugins=")), "")
+    return [name.strip(" '\"") for name in text.strip("[]").split(",") if name.strip(" '\"")]
+
+
 def asks_version(arguments: Sequence[str]) -> bool:
     """Print the version if that is what the arguments ask for; return whether they did."""
     asked = bool({"--version", "-V"} & set(arguments))
@@ -80,6 +86,7 @@ def read(arguments: Sequence[str]) -> list[str]:
     if COMPLETION & set(arguments):
         return list(arguments)
     words = _with_environment(translated(arguments, training(), SWITCHES, OPTIONS))
+    words = [f"plugins=[{word[8:]}]" if re.match(r"plugins=[^\[]", word) else word for word in words]
     check_arguments(words)
     return words
 
@@ -112,11 +119,7 @@ def training() -> Vocabulary:
     for algorithm in ALGORITHMS.values():
         keys |= {key: isinstance(value, bool) for key, value, _ in fields_of(Config(algo=algorithm()))}
     keys["compile"] = True
-    groups = {
-        folder.name: tuple(sorted(file.stem for file in folder.glob("*.yaml")))
-        for folder in conf_dir().iterdir()
-        if folder.is_dir()
-    }
+    groups = {group: tuple(names) for group, names in choices().items()}
     answers: dict[str, Answer] = {}
     for key, spellings in RENAMED.items():
         answers |= dict.fromkeys(spellings.split(), key)

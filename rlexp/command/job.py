@@ -17,7 +17,7 @@ from rlexp.command import sweep
 from rlexp.command.check import checked
 from rlexp.command.ending import Command, remove_empty
 from rlexp.command.records import announce, begin_log, refuse, save_composed
-from rlexp.config.compose import plain
+from rlexp.config.compose import load_plugins, plain
 from rlexp.errors import ConfigError, Fault, Interrupted, RunFailed, writing
 from rlexp.files.lock import locked
 from rlexp.files.summary import Summary
@@ -37,6 +37,7 @@ def run(composed: DictConfig) -> float:
 
     A failure is noted rather than raised, and the objective is then NaN: Hydra would stop or garble a sweep for it.
     """
+    load_plugins(composed.plugins)  # a process that a parallel launcher has started has not
     settings = HydraConfig.get()
     places = OmegaConf.to_container(settings.runtime, resolve=False)  # a path may hold what looks like ${...}
     assert isinstance(places, dict)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Sequence
 from typing import Any
 
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from rlexp.algos import ALGORITHMS
+from rlexp import plugins
+from rlexp.algos import ALGORITHMS, OnPolicy
 from rlexp.config.help import help_text
 from rlexp.config.rules import validate
 from rlexp.config.schema import Config
@@ -21,12 +27,42 @@ def slug(text: object) -> str:
     return re.sub(r"[^A-Za-z0-9=,.+-]+", "_", str(text)).strip("._")[:120] or "_"
 
 
+class PluginConfig(SearchPathPlugin):
+    """Lets Hydra find the YAML files of plugins."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Add the packages that plugins keep them in."""
+        for package in plugins.config_packages():
+            search_path.append("rlexp.plugins", f"pkg://{package}")
+
+
+def load_plugins(modules: Sequence[str]) -> None:
+    """Import the plugins of installed packages and those named, and register what they bring with Hydra.
+
+    Args:
+        modules: what `plugins=` names.
+
+    Raises:
+        ConfigError: one of `modules` cannot be imported, or registers what is no algorithm.
+    """
+    for line in plugins.load_installed():
+        print(f"warning: {line}", file=sys.stderr, flush=True)
+    plugins.load(modules)
+    for name, registered in plugins.names("algorithm").items():
+        ALGORITHMS[name] = plugins.imported(registered.path, OnPolicy, f"algo={name}")
+    register()
+
+
 def register() -> None:
     """Register the schemas, the help text and the resolvers with Hydra; harmless when called again."""
     store = ConfigStore.instance()
     store.store(name="config_schema", node=Config)
     for name, algorithm in ALGORITHMS.items():
         store.store(group="algo", name=f"{name}_schema", node=algorithm)
+    for name in plugins.names("algorithm"):
+        store.store(group="algo", name=name, node=ALGORITHMS[name])
+    if PluginConfig not in Plugins.instance().discover(SearchPathPlugin):
+        Plugins.instance().register(PluginConfig)
     store.store(group="hydra/help", name="rlexp", node={"app_name": "rlexp", "template": help_text()})
     OmegaConf.register_new_resolver("slug", slug, replace=True)
 
@@ -77,7 +113,10 @@ def from_plain(values: dict[str, Any], algo: str) -> Config:
         ConfigError: the values do not follow the schema.
     """
     if algo not in ALGORITHMS:
-        raise ConfigError(f"algorithm {algo} is not known; known are: {', '.join(sorted(ALGORITHMS))}")
+        raise ConfigError(
+            f"algorithm {algo} is not known; known are: {', '.join(sorted(ALGORITHMS))}; if a plugin brings it, add "
+            "plugins=[MODULE]"
+        )
     schema = OmegaConf.structured(Config)
     schema.algo = OmegaConf.structured(ALGORITHMS[algo])
     try:

@@ -28,6 +28,11 @@ class EnvConfig:
     )
     threads: int | None = setting(None, "Threads of envpool in each rank; null: its share of the cores.", ge=1)
     kwargs: dict[str, Any] = setting({}, "Keyword arguments of the environment.")
+    wrappers: list[Any] = setting(
+        [],
+        "Wrappers, the innermost first: names, paths package.module:Class, or {wrapper: NAME, argument: value}; see "
+        "docs/own-code.md.",
+    )
     max_episode_steps: int | None = setting(
         None,
         "Time limit of an episode, in the environment's own steps: env.action_repeat of them are one of the agent's; "

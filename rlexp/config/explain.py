@@ -14,7 +14,7 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf.errors import ConfigKeyError, InterpolationToMissingValueError, OmegaConfBaseException
 
 from rlexp.algos import ALGORITHMS
-from rlexp.config.places import conf_dir
+from rlexp.config.places import choices
 from rlexp.config.plugins import missing, near_group, needed
 from rlexp.config.schema import Config
 from rlexp.errors import ConfigError, printable
@@ -41,7 +41,7 @@ def check_arguments(arguments: list[str]) -> None:
 def _check_choice(argument: str) -> None:
     """Check that what is chosen in a group is a name: of null or 3 Hydra says nothing that helps."""
     group = argument.lstrip("+").partition("=")[0].partition("@")[0]
-    groups = {path.name: path for path in conf_dir().iterdir() if path.is_dir()}
+    groups = choices()
     if "=" not in argument or argument.startswith("-") or not (group in groups or group.startswith("hydra/")):
         return
     try:
@@ -51,8 +51,8 @@ def _check_choice(argument: str) -> None:
     value = override.value()
     values = value.list if isinstance(value, ChoiceSweep) else [value]
     if any(one is None or isinstance(one, bool | int | float | dict) for one in values):
-        choices = sorted(file.stem for file in groups[group].glob("*.yaml")) if group in groups else ["a name"]
-        raise ConfigError(f"{argument} is not a choice; allowed: {', '.join(choices)}")
+        allowed = groups.get(group, ["a name"])
+        raise ConfigError(f"{argument} is not a choice; allowed: {', '.join(allowed)}")
 
 
 def explain(error: Exception) -> str:
@@ -74,6 +74,11 @@ def _explained(error: Exception) -> str:
             return unknown_key(str(cause.full_key))  # type: ignore[union-attr]  # just looked for
         if isinstance(cause, OmegaConfBaseException) and cause.full_key:
             reason = str(cause).split("\n")[0].rstrip(".")
+            if "is not a ListConfig" in reason:
+                return (
+                    f"{cause.full_key}: its type is {_type_name(cause.full_key)}; write it in brackets, such as "
+                    f"{cause.full_key}=[A,B]"
+                )
             type_name = _type_name(cause.full_key)
             return f"{cause.full_key}: {reason}" + (f"; its type is {type_name}" if type_name else "")
     text = " ".join(str(error).split())
@@ -111,7 +116,7 @@ def near_keys(key: str) -> list[str]:
 
     Their last parts must be near too: algo.lr is near to algo.anneal_lr as a whole, and means something else.
     """
-    known = [*known_keys(), *(path.name for path in conf_dir().iterdir() if path.is_dir())]
+    known = [*known_keys(), *choices()]
     leaf = key.rpartition(".")[2]
     found = difflib.get_close_matches(key, known, n=MOST_NEAR, cutoff=0.6)
     found = [one for one in found if _ratio(one.rpartition(".")[2], leaf) >= LEAST_NEAR]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,15 @@ def given_keys(overrides: Sequence[str]) -> Iterator[str]:
             yield "env.kwargs" if key.startswith("env.kwargs.") else key
             continue
         yield from _keys_of_choice(key, file)
+
+
+def named_code(overrides: Sequence[str]) -> list[str]:
+    """Return the modules and paths of code that the words of a command line name."""
+    named: list[str] = []
+    for word in overrides:
+        key, _, value = word.lstrip("+~").partition("=")
+        named += re.findall(r"[A-Za-z_][\w.]*" if key == "plugins" else r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", value)
+    return named
 
 
 def _keys_of_choice(group: str, file: Path) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rlexp.algos import ALGORITHMS
-from rlexp.config.places import conf_dir
+from rlexp.config.places import choices
 from rlexp.config.schema import Config
 from rlexp.settings import fields_of
 
@@ -11,8 +11,8 @@ from rlexp.settings import fields_of
 def help_text() -> str:
     """Return the text of --help: the groups with their choices, and the keys people change most."""
     groups = []
-    for folder in sorted(path for path in conf_dir().iterdir() if path.is_dir()):
-        groups.append(f"  {folder.name + '=':<13} {', '.join(sorted(file.stem for file in folder.glob('*.yaml')))}")
+    for group, names in choices().items():
+        groups.append(f"  {group + '=':<13} {', '.join(names)}")
     config = Config(algo=ALGORITHMS["ppo"]())
     most = """
         seed total_timesteps capture_video compile env.id env.num_envs env.vectorization env.normalize_observations

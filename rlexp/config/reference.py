@@ -9,7 +9,7 @@ from typing import Any
 
 from rlexp.algos import ALGORITHMS
 from rlexp.config.schema import Config
-from rlexp.data.scalars import AXES, OUTCOME, PROGRESS, TEST, Scalar
+from rlexp.data.scalars import AXES, OUTCOME, PROGRESS, SHAPED, TEST, Scalar
 from rlexp.settings import as_yaml, fields_of, range_of
 
 
@@ -52,7 +52,7 @@ def algorithms() -> str:
 def all_scalars() -> list[Scalar]:
     """Return every scalar, those of algorithms in the order in which they first occur."""
     own = dict.fromkeys(scalar for kind in ALGORITHMS.values() for scalar in kind.all_scalars())
-    return [*AXES, *PROGRESS, *own, TEST, *OUTCOME]
+    return [*AXES, *PROGRESS, *own, SHAPED, TEST, *OUTCOME]
 
 
 def _of(scalar: Scalar) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rlexp.config.code import wrappers_of
 from rlexp.config.schema import EVAL_SEED_START
 from rlexp.errors import ConfigError
 from rlexp.settings import check
@@ -92,6 +93,7 @@ def _check_choices(config: Config) -> None:
 
 
 def _check_env(env: EnvConfig, num_steps: int) -> None:
+    wrappers_of(env)
     if env.threads is not None and env.backend != "envpool":
         raise ConfigError(f"env.threads={env.threads} is for env.backend=envpool, but env.backend={env.backend}")
     if not env.resets_on_next_step:
@@ -103,6 +105,8 @@ def _check_env(env: EnvConfig, num_steps: int) -> None:
             raise ConfigError(f"env.vectorization={env.vectorization} is not for {chosen}; leave it out")
         if env.kwargs:
             raise ConfigError(f"env.kwargs are for gymnasium's environments, not for {chosen}; give {other}")
+    if env.wrappers:
+        raise ConfigError(f"env.wrappers do not go with {chosen}, which steps all environments at once; give {other}")
     for name in ("frame_stack", "action_repeat"):
         if getattr(env, name) > 1:
             raise ConfigError(f"env.{name}={getattr(env, name)} does not go with {chosen}; give {other}")
@@ -142,7 +146,7 @@ def _check_topology(config: Config) -> None:
 
 def _check_torch_backend(env: EnvConfig) -> None:
     """Check that nothing is asked for that environments of tensors do not have."""
-    fixed = {"vectorization": "sync", "kwargs": {}, "frame_stack": 1, "action_repeat": 1}
+    fixed = {"vectorization": "sync", "kwargs": {}, "wrappers": [], "frame_stack": 1, "action_repeat": 1}
     for key, allowed in fixed.items():
         value = getattr(env, key)
         if value != allowed:

@@ -128,6 +128,7 @@ class Config:
     eval: EvalConfig = field(default_factory=EvalConfig)
     log: LogConfig = field(default_factory=LogConfig)
     video: VideoConfig = field(default_factory=VideoConfig)
+    plugins: list[str] = setting([], "Modules with own code to import before anything else; see docs/own-code.md.")
     resume: str | None = setting(None, "Run directory or checkpoint to resume; auto: hydra.run.dir, if it has one.")
     sweep: SweepConfig = field(default_factory=SweepConfig)
 

@@ -47,11 +47,13 @@ class Episode:
         episode_return: undiscounted sum of raw rewards.
         length: in steps.
         infos: the values that `log.infos` names, from the info of its last step; NaN where one is missing.
+        shaped: undiscounted sum of the rewards that wrappers made; None without wrappers.
     """
 
     episode_return: float
     length: int
     infos: tuple[float, ...] = ()
+    shaped: float | None = None
 
 
 @dataclass(frozen=True)

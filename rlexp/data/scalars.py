@@ -63,6 +63,9 @@ PROGRESS = (
     Scalar("update", "Time/update_seconds", "Seconds of an update."),
 )
 """Of every row of metrics.csv."""
+SHAPED = Scalar(
+    "shaped", "Rewards/shaped_avg", "Mean sum of the rewards that wrappers made of an episode's, with `env.wrappers`."
+)
 AXES = (
     Scalar(
         "env_steps",

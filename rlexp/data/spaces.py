@@ -51,6 +51,8 @@ class ObservationSpec:
         images: those of real numbers first.
         description: what was made of each part of the observation, in words.
         note: what was left out, in words; None: nothing.
+        number_parts: name and count of the real numbers of each part of the observation that has some.
+        choice_parts: name and count of the discrete values of each part of the observation that has some.
     """
 
     vector_size: int
@@ -58,6 +60,8 @@ class ObservationSpec:
     images: tuple[ImageSpec, ...]
     description: str = field(default="", compare=False)
     note: str | None = field(default=None, compare=False)
+    number_parts: tuple[tuple[str, int], ...] = field(default=(), compare=False)
+    choice_parts: tuple[tuple[str, int], ...] = field(default=(), compare=False)
 
     @property
     def floats(self) -> int:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+from rlexp.config.code import wrappers_of
 from rlexp.config.environment import EnvConfig
 from rlexp.envs import next_step
 from rlexp.envs.encoder import VideoSettings
@@ -47,11 +49,18 @@ def make_environments(
         for i in range(num_envs)
     ]
     if config.vectorization == "async":
-        return VectorEnvironment(Workers(makers), infos, reading_of(config))
+        return VectorEnvironment(Workers(makers), infos, reading_of(config), bool(config.wrappers))
     envs = SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP, copy=False)
-    return VectorEnvironment(envs, infos, reading_of(config))
+    return VectorEnvironment(envs, infos, reading_of(config), bool(config.wrappers))
 
 
 def ordinary(config: EnvConfig) -> EnvConfig:
-    """Return the settings of the same environment as gymnasium builds it one by one: evaluation always uses those."""
-    return replace(config, backend="gymnasium", vectorization="sync") if config.resets_on_next_step else config
+    """Return the settings of the same environment as evaluation plays it.
+
+    It is built one by one by gymnasium, without the wrappers that are for training alone.
+    """
+    if config.resets_on_next_step:
+        return replace(config, backend="gymnasium", vectorization="sync")
+    kept = [entry for entry in wrappers_of(config) if not entry.train_only]
+    listed: list[Any] = [{"wrapper": entry.path, **entry.kwargs} for entry in kept]
+    return replace(config, wrappers=listed) if config.wrappers else config

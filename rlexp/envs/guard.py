@@ -13,6 +13,7 @@ from typing import Any, SupportsFloat
 import gymnasium
 import numpy as np
 
+from rlexp.envs.raw import RAW, raw_returns
 from rlexp.errors import Fault
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,8 @@ class Guard(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._take = env.step  # bound once: a step of CartPole takes only ten microseconds
         self._shape = env.observation_space.shape  # None for Dict and Tuple
         self._said = number != 0  # the first environment speaks for all
+        self._raw = raw_returns(env)
+        self._gave = False  # whether the last step gave the raw return of a whole episode
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin an episode.
@@ -77,7 +80,7 @@ class Guard(gymnasium.Wrapper[Any, Any, Any, Any]):
         except (Exception, SystemExit) as error:
             raise self._fault(error) from error
         self._check(observation)
-        return observation, {}
+        return observation, {} if self._raw is None or self._gave else self._raw_return()
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
         """Take an action.
@@ -94,7 +97,20 @@ class Guard(gymnasium.Wrapper[Any, Any, Any, Any]):
         if type(observation) is not np.ndarray or observation.shape != self._shape:
             self._check(observation)
         kept = self._kept(info) if self._infos and (terminated or truncated) else {}
+        if self._raw is not None:
+            ended = self._raw_return()
+            self._gave = bool(ended)
+            kept |= ended
         return observation, reward, terminated, truncated, kept
+
+    def _raw_return(self) -> dict[str, float]:
+        """Return the raw return of a whole episode that has ended as an info; empty where none has."""
+        assert self._raw is not None
+        return {RAW: self._raw.ended.popleft()} if self._raw.ended else {}
+
+    def raw_total(self) -> float:
+        """Return the sum of raw rewards of the whole episode under way."""
+        return 0.0 if self._raw is None else self._raw.total
 
     def close(self) -> None:
         """Close the environment; an error in that is logged, since the run itself is over."""

@@ -1,46 +1,33 @@
-"""How one environment is built: gymnasium's own wrappers in a fixed order, and action repeat."""
+"""How one environment is built: its id, its wrappers in order, and what watches over it."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any, SupportsFloat
+from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium.wrappers import FrameStackObservation
 
+from rlexp import plugins
+from rlexp.config.code import Entry, wrappers_of
 from rlexp.config.environment import EnvConfig
 from rlexp.envs.encoder import VideoSettings
 from rlexp.envs.globals import OwnGlobals
-from rlexp.envs.guard import Guard
+from rlexp.envs.guard import Guard, described
 from rlexp.envs.headless import prepare_drawing
 from rlexp.envs.packages import import_for
+from rlexp.envs.raw import RawReturns
 from rlexp.envs.restore import Replay
 from rlexp.envs.text import without_text
 from rlexp.envs.video import VideoRecorder
+from rlexp.envs.wrappers import ActionRepeat
+from rlexp.errors import ConfigError
 
 Env = gymnasium.Env[Any, Any]
 CONSTRUCTION = 1
 """Added to an environment's seed for what it draws while it is built, so that its first reset draws other numbers."""
-
-
-class ActionRepeat(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Repeats each action up to `times` steps, or until the episode ends, and sums the rewards."""
-
-    def __init__(self, env: Env, times: int) -> None:
-        super().__init__(env)
-        self._times = times
-
-    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Take the action `times` times."""
-        total = 0.0
-        for _ in range(self._times):
-            observation, reward, terminated, truncated, info = self.env.step(action)
-            total += float(reward)
-            if terminated or truncated:
-                break
-        return observation, total, terminated, truncated, info
 
 
 def make_environment(
@@ -62,12 +49,36 @@ def make_environment(
     kwargs["disable_env_checker"] = not checked
     drawing = drawing or video is not None
     env: Env = _drawing(config.id, kwargs) if drawing else gymnasium.make(config.id, **kwargs)
-    env = without_text(env)
+    wrappers = wrappers_of(config)
+    if wrappers:
+        env = RawReturns(env)
     if config.action_repeat > 1:
         env = ActionRepeat(env, config.action_repeat)
+    for entry in wrappers:
+        env = _wrapped(env, entry)
+    env = without_text(env)
     if config.frame_stack > 1:
         env = FrameStackObservation(env, config.frame_stack)
     return env if video is None else VideoRecorder(env, video, config.action_repeat)
+
+
+def _wrapped(env: Env, entry: Entry) -> Env:
+    """Return an environment in one more wrapper.
+
+    Raises:
+        ConfigError: it is not there, or does not take this environment or its arguments.
+    """
+    wrapper = plugins.imported(entry.path, gymnasium.Wrapper, entry.key)
+    try:
+        wrapped: Env = wrapper(env, **copy.deepcopy(dict(entry.kwargs)))
+    except ConfigError:
+        raise
+    except Exception as error:
+        given = f" with {dict(entry.kwargs)}" if entry.kwargs else ""
+        raise ConfigError(
+            f"{entry.key}: {entry.path}{given} does not wrap this environment: {described(error)}"
+        ) from error
+    return wrapped
 
 
 def _drawing(env_id: str, kwargs: dict[str, Any]) -> Env:

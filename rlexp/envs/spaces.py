@@ -32,6 +32,8 @@ class Packer:
             vector_size=sum(int(np.prod(part.shape)) for part in self._numbers),
             discrete=tuple(size for part in self._choices for size in part.sizes),
             images=tuple(image for _, image in sorted(images, key=lambda pair: pair[1].levels > 0)),
+            number_parts=tuple((part.name, int(np.prod(part.shape))) for part in self._numbers),
+            choice_parts=tuple((part.name, len(part.sizes)) for part in self._choices),
             description="; ".join(f"{part.name}: {part.words}" if part.path else part.words for part in parts),
         )
         self.dtype = np.dtype(np.uint8 if images else np.float32)

@@ -12,6 +12,7 @@ from gymnasium.vector import SyncVectorEnv
 
 from rlexp.data.spaces import SpaceSpec
 from rlexp.envs.actions import action_spec
+from rlexp.envs.raw import RAW
 from rlexp.envs.reading import Reading
 from rlexp.envs.spaces import DEFAULT, Array, Packer
 from rlexp.envs.workers import Workers
@@ -29,6 +30,7 @@ class StepResult:
         valid: [N] bool, False where an environment only reset itself, which is no transition.
         infos: what was asked for of the last infos of episodes that ended, [N, K] float64, NaN elsewhere; None where
             nothing was asked for or no episode ended.
+        whole: raw returns of whole episodes that ended, [N] float64, NaN elsewhere; None where rewards are raw.
     """
 
     rewards: Array
@@ -37,6 +39,7 @@ class StepResult:
     final_obs: list[Array]
     valid: Array
     infos: Array | None = None
+    whole: Array | None = None
 
 
 class VectorEnvironment:
@@ -46,6 +49,7 @@ class VectorEnvironment:
         envs: what is stepped.
         infos: names of the values of infos to hand on, K of them.
         reading: how arrays are read.
+        wrapped: whether wrappers may change rewards and the ends of episodes: then whole episodes are reported.
     """
 
     def __init__(
@@ -53,7 +57,9 @@ class VectorEnvironment:
         envs: gymnasium.vector.VectorEnv[Any, Any, Any],
         infos: Sequence[str] = (),
         reading: Reading = DEFAULT,
+        wrapped: bool = False,
     ) -> None:
+        self.wrapped = wrapped
         self._envs, self._infos = envs, tuple(infos)
         self._packer = Packer(envs.single_observation_space, reading)
         self.num_envs = envs.num_envs
@@ -74,7 +80,21 @@ class VectorEnvironment:
         if truncated.any():
             final = [self._packer.pack_one(infos["final_obs"][i]) for i in truncated.nonzero()[0]]
         ended_infos = self._values_of(infos.get("final_info", {})) if self._infos and "final_info" in infos else None
-        return StepResult(rewards, terminated, truncated, final, self._all_valid, ended_infos)
+        whole = self._whole(infos) if self.wrapped else None
+        return StepResult(rewards, terminated, truncated, final, self._all_valid, ended_infos, whole)
+
+    def _whole(self, infos: dict[str, Any]) -> Array:
+        """Return the raw returns of whole episodes that ended: in this step, or in the reset that followed it."""
+        whole = np.full(self.num_envs, np.nan)
+        for place in (infos, infos.get("final_info", {})):
+            if RAW in place:
+                mask = place[f"_{RAW}"]
+                whole[mask] = place[RAW][mask]
+        return whole
+
+    def raw_totals(self) -> Array:
+        """Return the sums of raw rewards of the whole episodes under way, [N] float64."""
+        return np.array(self._envs.call("raw_total"), np.float64)  # type: ignore[attr-defined]
 
     def _values_of(self, infos: dict[str, Any]) -> Array:
         """Return the values asked for, [N, K] float64, of infos as gymnasium gathers them: values and masks."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlexp import plugins
+from rlexp.config.code import code_of
 from rlexp.config.compose import from_plain
 from rlexp.config.schema import Config
 from rlexp.errors import ConfigError
@@ -23,7 +26,9 @@ MARKED = re.compile(r"_.*_")
 """Keys that mean something to Hydra: _target_, _args_ and the like."""
 
 
-def stored_config(state: Saved, path: Path, env_id: str | None = None, key: str = "env_id") -> Config:
+def stored_config(
+    state: Saved, path: Path, env_id: str | None = None, key: str = "env_id", named: Sequence[str] = ()
+) -> Config:
     """Return the checked config of a checkpoint.
 
     Args:
@@ -32,6 +37,7 @@ def stored_config(state: Saved, path: Path, env_id: str | None = None, key: str 
         env_id: the environment that the user named, if any. An id of the form module:Id imports that module, so it is
             taken from a file only where the user names it too, or has imported the module already.
         key: the word of the command line that names it.
+        named: modules and paths of code that the user named.
 
     Raises:
         ConfigError: the config is no plain one, does not follow the schema, or would run code.
@@ -47,6 +53,13 @@ def stored_config(state: Saved, path: Path, env_id: str | None = None, key: str 
     except ConfigError as error:
         raise ConfigError(f"checkpoint={path}: {error}") from None
     check_module(config.env.id, path, env_id, key)
+    for code, where in code_of(config):
+        if not plugins.trusted(code, named):
+            module = code.partition(":")[0]
+            raise ConfigError(
+                f"checkpoint={path} wants to import the module {module} for its {where}; if you trust it, "
+                f"add plugins=[{module}]"
+            )
     return config
 
 

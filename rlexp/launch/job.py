@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rlexp.config.code import own_modules
 from rlexp.config.compose import algorithm_name
 from rlexp.config.schema import Config
 from rlexp.data.resuming import ResumePoint
@@ -36,9 +37,10 @@ class Job:
     @property
     def about(self) -> dict[str, Any]:
         """What summary.json says of the experiment."""
+        modules = own_modules(self.config)
         return {
             "seed": self.config.seed,
             "env_id": self.config.env.id,
             "algo": algorithm_name(self.config),
             "overrides": list(self.overrides),
-        }
+        } | ({"plugins": modules} if modules else {})

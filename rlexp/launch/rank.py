@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rlexp.config.compose import load_plugins
 from rlexp.config.schema import Config
 from rlexp.data.resuming import ResumePoint
 from rlexp.data.seeds import Seeds
@@ -78,6 +79,7 @@ def enter(job: Job, body: Body, board: Board | None = None) -> None:
     import torch  # not at the start: the command imports this module
 
     config = job.config
+    load_plugins(config.plugins)  # a process that was spawned has not
     torch.set_num_threads(threads_of(config, job.spec, job.jobs))
     os.environ["RLEXP_JOBS_AT_ONCE"] = str(job.jobs)  # as LOCAL_WORLD_SIZE, for what divides the cores later
     torch.set_flush_denormal(True)  # else moments of dead units slow the optimizer tenfold

@@ -191,8 +191,15 @@ def _play(
             if envs.row_dtype != np.uint8 and not np.isfinite(rows).all():
                 bad = int((~np.isfinite(rows)).any(1).argmax())
                 raise Fault(f"non-finite observation in the evaluation episode with seed {seeds[bad]}")
-            totals += np.where(done, 0.0, result.rewards)
             lengths += ~done
-            done |= result.terminated | result.truncated
+            if result.whole is None:
+                totals += np.where(done, 0.0, result.rewards)
+                done |= result.terminated | result.truncated
+            else:
+                ended = ~np.isnan(result.whole)
+                totals = np.where(ended & ~done, result.whole, totals)
+                done |= ended
             progress(int(done.sum()), int(lengths.sum()))
+    if envs.wrapped and not done.all():
+        totals = np.where(done, totals, envs.raw_totals())
     return [_Played(*each) for each in zip(totals.tolist(), lengths.tolist(), done.tolist(), strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -13,19 +14,22 @@ from rlexp.files import checkpoint, trust
 from rlexp.models.actor import Actor
 
 
-def load_actor(path: Path, env_id: str | None = None, capture_video: bool = False) -> tuple[Config, Actor, Saved]:
+def load_actor(
+    path: Path, env_id: str | None = None, capture_video: bool = False, named: Sequence[str] = ()
+) -> tuple[Config, Actor, Saved]:
     """Return the experiment of a checkpoint, its actor on the CPU, and the whole checkpoint.
 
     Args:
         path: of the checkpoint; it may come from a stranger.
         env_id: the environment, where the checkpoint names one in a module of its own; see `trust.stored_config`.
         capture_video: whether the environment must be able to draw.
+        named: modules of code that the checkpoint may import.
 
     Raises:
         ConfigError: the checkpoint is missing, damaged or refused, or does not fit the environment that it names.
     """
     state = checkpoint.load(path)
-    config = trust.stored_config(state, path, env_id)
+    config = trust.stored_config(state, path, env_id, named=named)
     trust.check_sizes(config, state.learner.agent, path)
     config.env, config.capture_video = ordinary(config.env), capture_video
     spec = check_environment(config)

@@ -43,7 +43,9 @@ class Recorder:
         self._config = config
         self._run_dir = run_dir
         self.display = display
-        self._window = OpenWindow(config.algo.all_scalars(), config.log.infos, start.window if start else None)
+        self._window = OpenWindow(
+            config.algo.all_scalars(), config.log.infos, bool(config.env.wrappers), start.window if start else None
+        )
         self.updates = start.updates if start else 0
         self._rows = start.rows if start else 0
         self._recent: deque[Episode] = deque(start.recent if start else (), maxlen=RECENT)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rlexp.config.compose import algorithm_name
-from rlexp.config.given import given_keys
+from rlexp.config.given import given_keys, named_code
 from rlexp.config.rules import validate
 from rlexp.config.schema import Config
 from rlexp.data.resuming import ResumePoint
@@ -27,7 +27,7 @@ from rlexp.files.trust import check_ranks, check_sizes, stored_config
 from rlexp.settings import fields_of
 
 FREE = (
-    "total_timesteps", "capture_video", "resume", "sweep.", "checkpoint.", "eval.", "video.", "log.every",
+    "total_timesteps", "capture_video", "resume", "plugins", "sweep.", "checkpoint.", "eval.", "video.", "log.every",
     "fabric.timeout_seconds",
     "fabric.threads_per_rank",
 )  # fmt: skip
@@ -75,7 +75,7 @@ def resumed(wanted: Config, overrides: Sequence[str], run_dir: Path) -> Resumed 
         path, state = named, checkpoint.load(named)
     else:
         path, state = checkpoint.load_newest(run_dir)
-    stored = stored_config(state, path, wanted.env.id, "env.id")
+    stored = stored_config(state, path, wanted.env.id, "env.id", named_code(overrides))
     check_sizes(stored, state.learner.agent, path)
     check_ranks(stored, rank_states(state, path), path)
     point = ResumePoint(path, state.recorder.updates, state.env_steps, state.recorder.seconds)

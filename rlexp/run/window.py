@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from rlexp.data.rollout import Episode, Update
-from rlexp.data.scalars import AXES, PROGRESS, Scalar, info_tag
+from rlexp.data.scalars import AXES, PROGRESS, SHAPED, Scalar, info_tag
 from rlexp.data.state import Window
 
 
@@ -21,11 +21,14 @@ class OpenWindow:
     Args:
         scalars: of an update.
         infos: names of values of the environment's infos that episodes carry.
+        shaped: whether episodes carry the sum of the rewards that wrappers made.
         start: what a checkpoint holds of it; None: nothing yet.
     """
 
-    def __init__(self, scalars: Sequence[Scalar], infos: Sequence[str], start: Window | None = None) -> None:
-        self._scalars, self._infos = tuple(scalars), tuple(infos)
+    def __init__(
+        self, scalars: Sequence[Scalar], infos: Sequence[str], shaped: bool, start: Window | None = None
+    ) -> None:
+        self._scalars, self._infos, self._shaped = tuple(scalars), tuple(infos), shaped
         self._episodes: list[Episode] = []
         self._open(0.0)
         if start is not None:
@@ -51,7 +54,7 @@ class OpenWindow:
     def columns(self) -> list[str]:
         """The tags of a row, in order."""
         scalars = [scalar.tag for scalar in (*AXES, *PROGRESS, *self._scalars)]
-        return [*scalars, *map(info_tag, self._infos)]
+        return [*scalars, *[SHAPED.tag] * self._shaped, *map(info_tag, self._infos)]
 
     def add(self, update: Update, episodes: Sequence[Episode], collect_seconds: float) -> None:
         """Add an update; a scalar that is NaN does not count."""
@@ -88,6 +91,8 @@ class OpenWindow:
         row["env_steps"] = env_steps
         for scalar, total, count in zip(self._scalars, self._sums, self._counts, strict=True):
             row[scalar.tag] = math.nan if count == 0 else total if scalar.total else total / count
+        if self._shaped:
+            row[SHAPED.tag] = mean([episode.shaped for episode in self._episodes if episode.shaped is not None])
         row |= self._of_infos()
         self._open(seconds)
         return row

@@ -67,19 +67,25 @@ def shown(path: Path, here: Path) -> str:
     return f"./{text}" if text in ("auto", "null") else text  # which mean something else after resume=
 
 
-def resume_command(run_dir: Path, here: Path, env_id: str, *more: str) -> str:
+def resume_command(run_dir: Path, here: Path, summary: dict[str, Any], *more: str) -> str:
     """Return the command that resumes a run, as a shell takes it."""
-    words = [f"resume={shown(run_dir, here)}"]
+    words, env_id = [f"resume={shown(run_dir, here)}"], str(summary.get("env_id", ""))
     if ":" in env_id:  # a module is imported only where it is named
         words.append(f"env.id={env_id if PLAIN.fullmatch(env_id) else hydra_quoted(env_id)}")
-    return " ".join([program(), *map(shlex.quote, [*words, *more])])
+    return " ".join([program(), *map(shlex.quote, [*words, *_own_code(summary), *more])])
 
 
-def evaluate_command(run_dir: Path, here: Path, env_id: str) -> str:
+def _own_code(summary: dict[str, Any]) -> list[str]:
+    """Return the word that names the modules of own code, which are imported only where they are named."""
+    return [f"plugins=[{','.join(summary['plugins'])}]"] if summary.get("plugins") else []
+
+
+def evaluate_command(run_dir: Path, here: Path, summary: dict[str, Any]) -> str:
     """Return the command that evaluates the last checkpoint of a run, as a shell takes it."""
-    words = [f"checkpoint={shown(run_dir, here)}/checkpoints/{LAST}"]
+    words, env_id = [f"checkpoint={shown(run_dir, here)}/checkpoints/{LAST}"], str(summary.get("env_id", ""))
     if ":" in env_id:
         words.append(f"env_id={env_id}")
+    words += _own_code(summary)
     return " ".join([program("rlexp.evaluate"), *map(shlex.quote, words)])
 
 
@@ -99,7 +105,6 @@ def run_lines(run_dir: Path, summary: dict[str, Any], here: Path, total_timestep
         returned = f"{spread} ({result['episodes']} greedy episodes)"
     else:
         returned = f"{number(summary.get('objective'))} (last training episodes)"
-    env_id = str(summary.get("env_id", ""))
     lines = [
         "",
         f"return: {returned}",
@@ -112,8 +117,8 @@ def run_lines(run_dir: Path, summary: dict[str, Any], here: Path, total_timestep
         lines += ["video:", shown(videos[-1], here)]
     longer = [f"total_timesteps={2 * max(total_timesteps, int(summary.get('env_steps', 0)))}"]
     lines += ["see its curves:", f"tensorboard --logdir {shlex.quote(shown(run_dir, here))}"]
-    lines += ["evaluate it again:", evaluate_command(run_dir, here, env_id)]
-    lines += ["train it longer:", resume_command(run_dir, here, env_id, *longer)]
+    lines += ["evaluate it again:", evaluate_command(run_dir, here, summary)]
+    lines += ["train it longer:", resume_command(run_dir, here, summary, *longer)]
     return lines
 
 
@@ -139,5 +144,5 @@ def resume_lines(run_dir: Path, summary: dict[str, Any], here: Path) -> list[str
             f"saved after {steps:,} steps; continue with the same torchrun command on each node, and",
             shlex.quote(f"resume={shown(run_dir, here)}"),
         ]
-    command = resume_command(run_dir, here, str(summary.get("env_id", "")))
+    command = resume_command(run_dir, here, summary)
     return [f"saved after {steps:,} steps; continue with:", command]

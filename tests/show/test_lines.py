@@ -42,7 +42,7 @@ def test_the_command_that_resumes_names_the_same_directory_after_shell_and_hydra
     run_dir = tmp_path / text
     (run_dir / "checkpoints").mkdir(parents=True)
     (run_dir / "checkpoints" / "last.safetensors").touch()
-    words = shlex.split(resume_command(run_dir, tmp_path, "CartPole-v1", "total_timesteps=7"))
+    words = shlex.split(resume_command(run_dir, tmp_path, {"env_id": "CartPole-v1"}, "total_timesteps=7"))
     arguments = words[words.index("rlexp.main") + 1 :]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path)
@@ -61,8 +61,10 @@ def test_a_run_directory_is_taken_as_it_is_typed(text, tmp_path, monkeypatch):
 
 
 def test_an_environment_in_a_module_is_named_again(tmp_path):
-    assert resume_command(tmp_path / "RUN", tmp_path, "a.b:C-v0").endswith("resume=RUN env.id=a.b:C-v0")
-    assert evaluate_command(tmp_path / "RUN", tmp_path, "a.b:C-v0").endswith("last.safetensors env_id=a.b:C-v0")
+    assert resume_command(tmp_path / "RUN", tmp_path, {"env_id": "a.b:C-v0"}).endswith("resume=RUN env.id=a.b:C-v0")
+    assert evaluate_command(tmp_path / "RUN", tmp_path, {"env_id": "a.b:C-v0"}).endswith(
+        "last.safetensors env_id=a.b:C-v0"
+    )
 
 
 def test_a_command_is_called_by_the_name_that_was_typed(monkeypatch):

@@ -27,8 +27,12 @@ CASES = {
         "env=gym", "env.id=tests.environments:Mixed-v0", *TOPOLOGIES["decoupled 3 overlap"], *NORMALIZED,
     ),
     "compiled": ("compile=true",),
+    "wrappers": (
+        "env.wrappers=[tests.own:Lives, tests.own:Doubled, {wrapper: 'gymnasium.wrappers:NormalizeObservation'}]",
+        "env.vectorization=async",
+    ),
 }  # fmt: skip
-FAST = {"coupled 1", "coupled 2", "decoupled 3 overlap", "async"}
+FAST = {"coupled 1", "coupled 2", "decoupled 3 overlap", "async", "wrappers"}
 
 
 def rewound(run_dir: Path, updates: int, folder: Path) -> Path:
