@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from rlexp.data.network import Network
 from rlexp.data.scalars import UPDATE, Scalar
 
 if TYPE_CHECKING:
@@ -98,12 +99,14 @@ class Inputs:
         normalize: whether observations are normalised.
         clip: what (normalised) observations are clipped to; None: not clipped.
         squash: whether real actions are squashed into their bounds by tanh.
+        network: what its torsos are made of.
         bfloat16: whether weights are of that type rather than float32.
     """
 
     normalize: bool
     clip: float | None
     squash: bool
+    network: Network = field(default_factory=Network)
     bfloat16: bool = False
 
 

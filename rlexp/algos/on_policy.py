@@ -104,18 +104,20 @@ class OnPolicy(Algorithm):
         import torch  # not at the start: a config error need not wait for it
 
         from rlexp.models.actor_critic import ActorCritic, Architecture
+        from rlexp.models.build import torso_settings
 
         return ActorCritic(
             spec,
             Architecture(
-                hidden_sizes=tuple(self.hidden_sizes),
-                activation=self.activation_function,
+                actor=torso_settings(self, inputs.network, spec.observation, inputs.network.actor_hidden_sizes),
+                critic=torso_settings(self, inputs.network, spec.observation, inputs.network.critic_hidden_sizes),
                 ortho_init=self.ortho_init,
                 shared_torso=self.shared_torso,
                 log_std_init=self.log_std_init,
                 normalize=inputs.normalize,
                 clip=inputs.clip,
                 squash=inputs.squash,
+                critic_keys=tuple(inputs.network.critic_keys),
                 dtype=torch.bfloat16 if inputs.bfloat16 else torch.float32,
             ),
         )

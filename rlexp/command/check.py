@@ -12,8 +12,10 @@ from omegaconf.errors import OmegaConfBaseException
 from rlexp.config.compose import plain, typed
 from rlexp.config.explain import explain, surplus_keys, unknown_key
 from rlexp.config.fit import fitted
+from rlexp.config.model import ModelConfig
 from rlexp.config.rules import check_ranks, check_rules
 from rlexp.config.schema import Config
+from rlexp.data.spaces import SpaceSpec
 from rlexp.errors import ConfigError
 from rlexp.launch.devices import check_devices
 
@@ -55,17 +57,20 @@ def check_job(composed: DictConfig) -> None:
     config, _ = checked(composed)
     check_devices(config)
     values = plain(config)
-    key = json.dumps([values["env"], values["capture_video"], values["topology"]], default=str)
+    key = json.dumps([values[name] for name in ("env", "capture_video", "topology")], default=str)
     if key not in _environments:
-        _environments[key] = None
         try:
-            check_environment(config)
+            _environments[key] = check_environment(config)
         except ConfigError as error:
             _environments[key] = error
-    error_before = _environments[key]
-    if error_before is not None:
-        raise error_before
+    spec = _environments[key]
+    if isinstance(spec, ConfigError):
+        raise spec
+    if config.model != ModelConfig():
+        from rlexp.run.trial import check_network  # torch, which the default network need not wait for
+
+        check_network(config, spec)
 
 
-_environments: dict[str, ConfigError | None] = {}
+_environments: dict[str, SpaceSpec | ConfigError] = {}
 """What the check of each environment of a sweep came to."""

@@ -120,6 +120,9 @@ def _run(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
     spec = check_environment(config)
     check_devices(config)
     from rlexp.run.experiment import run_rank  # torch, which a wrong environment need not wait for
+    from rlexp.run.trial import check_network
+
+    check_network(config, spec)
 
     point = None if earlier is None else earlier.point
     settings = HydraConfig.get()

@@ -92,6 +92,8 @@ def code_of(config: Config) -> Iterator[tuple[str, str]]:
     """Yield each path of code that a config names, with its key."""
     for entry in wrappers_of(config.env):
         yield entry.path, "env.wrappers"
+    if plugins.is_path(config.model.network.encoder):
+        yield config.model.network.encoder, "model"
 
 
 def own_modules(config: Config) -> list[str]:

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from rlexp.config.places import conf_dir
 
-PACKAGES = {"accelerator": "fabric.", "strategy": "fabric.", "experiment": ""}
+PACKAGES = {"accelerator": "fabric.", "strategy": "fabric.", "experiment": "", "model": ""}
 """Where the choices of a group write, where that is not below its own name."""
 
 

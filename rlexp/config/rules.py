@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rlexp import plugins
 from rlexp.config.code import wrappers_of
+from rlexp.config.model import MODELS
 from rlexp.config.schema import EVAL_SEED_START
 from rlexp.errors import ConfigError
-from rlexp.settings import check
+from rlexp.settings import as_yaml, check
 
 if TYPE_CHECKING:
     from rlexp.config.environment import EnvConfig
@@ -56,12 +58,35 @@ def check_rules(config: Config) -> None:
         ConfigError: names the first key that is wrong.
     """
     config.algo.check(config.sizes)
+    _check_model(config)
     _check_log(config)
     _check_evaluation(config)
     _check_choices(config)
     last_seed = config.seed + config.players * config.env.num_envs
     if last_seed >= EVAL_SEED_START and config.env.seeding == "offset":
         raise ConfigError(f"seed={config.seed} is out of range; allowed: below {EVAL_SEED_START} for every environment")
+
+
+def _check_model(config: Config) -> None:
+    model = config.model
+    if (model.name == "custom") != (model.path is not None):
+        raise ConfigError(
+            f"model={model.name} and model.path={as_yaml(model.path)} do not go together; write model=custom "
+            "model.path=package.module:Class"
+        )
+    if model.path is not None and not plugins.is_path(model.path):
+        raise ConfigError(f"model.path={model.path} is no path; write package.module:Class")
+    for key in ("actor_hidden_sizes", "critic_hidden_sizes"):
+        if getattr(model, key) == []:
+            raise ConfigError(f"model.{key}=[] is empty; give at least one width, or null for algo.hidden_sizes")
+    if config.algo.shared_torso:
+        split = {"critic_keys": model.critic_keys, "actor_hidden_sizes": model.actor_hidden_sizes,
+                 "critic_hidden_sizes": model.critic_hidden_sizes}  # fmt: skip
+        for key, value in split.items():
+            if value:
+                raise ConfigError(f"model.{key} needs a torso each for actor and critic; give algo.shared_torso=false")
+    if model.name not in (*MODELS, "custom"):
+        plugins.found("model", model.name, "model")
 
 
 def _check_log(config: Config) -> None:

@@ -13,6 +13,7 @@ from omegaconf import MISSING
 from rlexp.algos import OnPolicy
 from rlexp.algos.base import Inputs, Sizes
 from rlexp.config.environment import EnvConfig
+from rlexp.config.model import ModelConfig
 from rlexp.settings import setting
 
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "bf16-true")
@@ -122,6 +123,7 @@ class Config:
     )
     env: EnvConfig = field(default_factory=EnvConfig)
     algo: OnPolicy = MISSING
+    model: ModelConfig = field(default_factory=ModelConfig)
     topology: TopologyConfig = field(default_factory=TopologyConfig)
     fabric: FabricConfig = field(default_factory=FabricConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
@@ -169,6 +171,7 @@ class Config:
             normalize=self.env.normalize_observations,
             clip=self.env.observation_limit,
             squash=self.env.action_bounds == "tanh",
+            network=self.model.network,
             bfloat16=self.fabric.precision == "bf16-true",
         )
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from rlexp.models.actor import Actor
-from rlexp.models.encoders import tanh, transposed
+from rlexp.models.preprocessor import tanh
+from rlexp.models.torso import transposed
 
 Array = np.ndarray[Any, Any]
 
@@ -31,7 +32,7 @@ def fast_forward(actor: Actor) -> Callable[[Tensor], Tensor]:
     Weights of fully connected layers are laid out for small batches once (twice as fast for 4 rows), so the result
     goes stale when the weights change.
     """
-    if actor.torso.convolutions:
+    if not actor.torso.plain:
         return actor
     *hidden, (weight, bias) = _layers(actor)
     log_std = None if actor.log_std is None else actor.log_std.detach()
@@ -39,7 +40,7 @@ def fast_forward(actor: Actor) -> Callable[[Tensor], Tensor]:
     activation = actor.torso.activation
 
     def forward(rows: Tensor) -> Tensor:
-        features = rows if preprocess is None else preprocess(rows)[0]
+        features = rows if preprocess is None else preprocess.for_actor(*preprocess(rows))[0]
         for layer_weight, layer_bias in hidden:
             features = activation(torch.addmm(layer_bias, features, layer_weight))
         outputs = torch.addmm(bias, features, weight)
@@ -110,7 +111,7 @@ def _layers(actor: Actor) -> list[tuple[Tensor, Tensor]]:
 def _fits_numpy(actor: Actor, count: int) -> bool:
     weights = [actor.head.weight, *(layer.weight for layer in actor.torso.linears())]
     work = count * max(weight.numel() for weight in weights)
-    plain = not actor.torso.convolutions and all(weight.dtype == torch.float32 for weight in weights)
+    plain = actor.torso.plain and all(weight.dtype == torch.float32 for weight in weights)
     on_cpu = actor.head.weight.device.type == "cpu"
     return plain and on_cpu and actor.torso.activation in NUMPY_ACTIVATIONS and work <= NUMPY_WORK
 
@@ -129,7 +130,7 @@ def _numpy_forward(actor: Actor, count: int) -> Callable[[Array], Array]:
     dot, add = np.dot, np.add
 
     def forward(rows: Array) -> Array:
-        features = rows if preprocess is None else preprocess(torch.from_numpy(rows))[0].numpy()
+        features = rows if preprocess is None else preprocess.for_actor(*preprocess(torch.from_numpy(rows)))[0].numpy()
         for weight, bias, out in hidden:
             add(dot(features, weight, out), bias, out)
             activation(out)

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from rlexp.data.spaces import ActionSpec
 from rlexp.models.distributions import Distribution
-from rlexp.models.encoders import Preprocessor, Torso
+from rlexp.models.preprocessor import Preprocessor
+from rlexp.models.torso import Torso
 
 
 class Actor(nn.Module):
@@ -50,7 +51,7 @@ class Actor(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """Return the parameters of the action distribution, [B, P], for rows [B, D]."""
-        return self.parameters_of(self.torso(*self.preprocessor(rows)))
+        return self.parameters_of(self.torso(*self.preprocessor.for_actor(*self.preprocessor(rows))))
 
     def parameters_of(self, features: Tensor) -> Tensor:
         """Return the distribution's parameters, [B, P], for features [B, F] of the torso."""

@@ -12,7 +12,8 @@ from rlexp.data.spaces import SpaceSpec
 from rlexp.models.actor import Actor
 from rlexp.models.agent import Agent
 from rlexp.models.distributions import build_distribution
-from rlexp.models.encoders import Preprocessor, Torso, orthogonal
+from rlexp.models.preprocessor import Preprocessor, orthogonal
+from rlexp.models.torso import Torso, TorsoSettings
 
 
 @dataclass(frozen=True)
@@ -20,25 +21,27 @@ class Architecture:
     """What an agent's networks are made of.
 
     Attributes:
-        hidden_sizes: widths of the hidden layers of actor and critic.
-        activation: of the hidden layers; a key of `rlexp.models.encoders.ACTIVATIONS`.
-        ortho_init: whether weights begin orthogonal (gain sqrt 2; the actor's head 0.01, the critic's 1).
+        actor: the actor's torso.
+        critic: the critic's; the same where they share one.
+        ortho_init: whether the heads begin orthogonal (gain 0.01 of the actor's, 1 of the critic's).
         shared_torso: whether actor and critic share their torso.
         log_std_init: first log standard deviation of Gaussian policies.
         normalize: whether observations are normalised.
         clip: what (normalised) observations are clipped to; None: not clipped.
         squash: whether real actions are squashed into their bounds by tanh.
+        critic_keys: parts of the observation that the critic alone sees.
         dtype: of the weights.
     """
 
-    hidden_sizes: tuple[int, ...]
-    activation: str
+    actor: TorsoSettings
+    critic: TorsoSettings
     ortho_init: bool
     shared_torso: bool
     log_std_init: float
     normalize: bool
     clip: float | None
     squash: bool
+    critic_keys: tuple[str, ...] = ()
     dtype: torch.dtype = torch.float32
 
 
@@ -69,12 +72,11 @@ class ActorCritic(Agent):
         super().__init__()
         made = architecture
         distribution = build_distribution(spec.action, made.squash)
-        preprocessor = Preprocessor(spec.observation, made.normalize, made.clip, made.dtype)
-        torsos = [
-            Torso(spec.observation, preprocessor.vector_features, made.hidden_sizes, made.activation, made.ortho_init)
-            for _ in range(1 if made.shared_torso else 2)
-        ]
-        actor_torso, critic_torso = torsos[0], torsos[-1]
+        preprocessor = Preprocessor(spec.observation, made.normalize, made.clip, made.dtype, made.critic_keys)
+        actor_torso = Torso(preprocessor.actor_spec, preprocessor.actor_features, made.actor)
+        critic_torso = actor_torso
+        if not made.shared_torso:
+            critic_torso = Torso(spec.observation, preprocessor.vector_features, made.critic)
         actor_head = nn.Linear(actor_torso.features, distribution.num_outputs)
         critic_head = nn.Linear(critic_torso.features, 1)
         if made.ortho_init:
@@ -101,8 +103,9 @@ class ActorCritic(Agent):
 
     def forward(self, rows: Tensor, actions: Tensor) -> Prediction:
         """Return log-probabilities, entropies and values of B transitions."""
-        inputs = self.actor.preprocessor(rows)
-        actor_features = self.actor.torso(*inputs)
+        preprocessor = self.actor.preprocessor
+        inputs = preprocessor(rows)
+        actor_features = self.actor.torso(*preprocessor.for_actor(*inputs))
         critic_features = actor_features if self.shared_torso else self.critic.torso(*inputs)
         params = self.actor.parameters_of(actor_features).float()
         log_prob, entropy = self.actor.distribution.log_prob_and_entropy(params, actions)

@@ -1,42 +1,56 @@
-"""Torsos: from a flat observation row to features."""
+"""Encoders: from what a preprocessor returns to features. Derive from `Encoder` for a network of your own."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from rlexp.data.spaces import ImageSpec, ObservationSpec
-from rlexp.models.normalizer import ObservationNormalizer
-
-
-def tanh(x: Tensor) -> Tensor:
-    """Return the hyperbolic tangent.
-
-    Code compiled for the CPU takes it from the sigmoid: several times as fast there, with an error below 1e-6.
-    """
-    if torch.compiler.is_compiling() and x.device.type == "cpu" and x.dtype == torch.float32:
-        return 2 * (2 * x).sigmoid() - 1
-    return x.tanh()
-
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "tanh": tanh, "relu": torch.relu, "elu": functional.elu, "gelu": functional.gelu, "silu": functional.silu,
-}  # fmt: skip
-
+from rlexp.errors import ConfigError
 
 SYMBOL_FEATURES = 16
 """Numbers that a symbol is turned into."""
+NATURE = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
+"""Channels, kernel and stride of each layer of the DQN paper (Nature 2015)."""
+NATURE_FROM = 36
+"""Pixels a side from which these layers leave something."""
+SMALL = ((16, 3, 1), (32, 3, 2))
+"""The same for smaller images, which are padded by one."""
 
 
-def orthogonal(layer: nn.Linear | nn.Conv2d, gain: float) -> None:
-    """Initialise a layer's weight orthogonally (arXiv:1312.6120) and its bias with 0."""
-    nn.init.orthogonal_(layer.weight, gain)
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
+class Encoder(nn.Module, ABC):
+    """From a preprocessed observation to features; fully connected layers (`algo.hidden_sizes`) follow it.
+
+    A subclass takes the observation's parts and its own arguments (`model.kwargs`), and sets `features`. Actor and
+    critic have one each, or share one with `algo.shared_torso=true`.
+
+    Args:
+        spec: what an observation is made of; `spec.images` has the images' sizes.
+        vector_features: V, width of the vector.
+
+    Attributes:
+        features: F, width of what `forward` returns.
+    """
+
+    features: int
+
+    def __init__(self, spec: ObservationSpec, vector_features: int) -> None:
+        super().__init__()
+        self.spec, self.vector_features = spec, vector_features
+
+    @abstractmethod
+    def forward(self, vector: Tensor, images: list[Tensor]) -> Tensor:
+        """Return features, [B, F].
+
+        Args:
+            vector: real numbers, normalised and clipped where the settings say so, then choices as one-hot, [B, V].
+            images: [B, C, H, W] each: float32 pixels in [0, 1], or int32 symbols from 0 to `levels` - 1.
+        """
 
 
 class Symbols(nn.Module):
@@ -63,17 +77,49 @@ class Symbols(nn.Module):
         return torch.cat([sums, symbols.to(sums.dtype) / (self.symbols - 1)], 1)
 
 
-def convolutions(image: ImageSpec) -> nn.Sequential:
-    """Return a convolutional torso: of the DQN paper (Nature 2015) from 36 pixels a side on, a small one below.
+class ResidualBlock(nn.Module):
+    """x + conv(relu(conv(relu(x)))), both 3 x 3."""
 
-    Symbols become features of their own before it.
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return a map of the same size."""
+        return x + self.second(self.first(x.relu()).relu())  # type: ignore[no-any-return]  # modules are not typed
+
+
+class ImageEncoder(Encoder):
+    """A convolutional network for each image; its flat map stands beside the vector.
+
+    Without arguments: the layers of the DQN paper (Nature 2015) from 36 pixels a side on, two small ones below. Symbols
+    become features of their own first.
     """
-    if min(image.height, image.width) >= 36:
-        layers = [(32, 8, 4), (64, 4, 2), (64, 3, 1)]
-        padding = 0
-    else:
-        layers = [(16, 3, 1), (32, 3, 2)]
-        padding = 1
+
+    def __init__(self, spec: ObservationSpec, vector_features: int, **kwargs: Any) -> None:
+        super().__init__(spec, vector_features)
+        self.convolutions = nn.ModuleList(self.network(image, **kwargs) for image in spec.images)
+        self.features = vector_features
+        with torch.no_grad():
+            for image, network in zip(spec.images, self.convolutions, strict=True):
+                dtype = torch.int32 if image.embedded else torch.float32
+                shape = 1, image.channels, image.height, image.width
+                self.features += network(torch.zeros(shape, dtype=dtype)).shape[1]
+
+    def network(self, image: ImageSpec) -> nn.Module:
+        """Return the network of one image, from [B, C, H, W] to a flat map [B, M]."""
+        large = min(image.height, image.width) >= NATURE_FROM
+        return _stacked(image, NATURE if large else SMALL, 0 if large else 1)
+
+    def forward(self, vector: Tensor, images: list[Tensor]) -> Tensor:
+        """Return the vector and the flat maps of all images side by side, [B, F]."""
+        maps = [network(image) for network, image in zip(self.convolutions, images, strict=True)]
+        return torch.cat([vector, *maps], -1)
+
+
+def _stacked(image: ImageSpec, layers: Sequence[tuple[int, int, int]], padding: int) -> nn.Sequential:
+    """Return convolutions with ReLU, each (channels, kernel, stride), after a table for symbols."""
     modules: list[nn.Module] = []
     channels = image.channels
     if image.embedded:
@@ -85,116 +131,100 @@ def convolutions(image: ImageSpec) -> nn.Sequential:
     return nn.Sequential(*modules, nn.Flatten())
 
 
-class Preprocessor(nn.Module):
-    """Splits an observation row: normalised and clipped numbers with one-hot choices, and images.
+class NatureCNN(ImageEncoder):
+    """The convolutions of the DQN paper (Nature 2015): 32 of 8 x 8 by 4, 64 of 4 x 4 by 2, 64 of 3 x 3.
 
-    Images are pixels in [0, 1], or symbols as int32. Numbers are of type `dtype`, that of the weights. `identity` says
-    that rows come out as they went in.
+    Raises:
+        ConfigError: there is no image, or one has less than 36 pixels a side.
     """
 
-    def __init__(
-        self, spec: ObservationSpec, normalize: bool, clip: float | None, dtype: torch.dtype = torch.float32
-    ) -> None:
-        super().__init__()
-        self.dtype = dtype
-        self.spec = spec
-        self.clip = clip
-        self.normalizer = ObservationNormalizer(spec.vector_size) if normalize and spec.vector_size else None
-        plain = not spec.discrete and not spec.images and dtype == torch.float32
-        self.identity = plain and clip is None and self.normalizer is None
-        self.vector_features = spec.vector_size + sum(spec.discrete)
-        self.floats, self.choices = spec.floats, len(spec.discrete)
-        first = torch.tensor([0, *spec.discrete[:-1]], dtype=torch.int64).cumsum(0)
-        self.first: Tensor  # column of the first option of each choice
-        self.register_buffer("first", first, persistent=False)
+    def __init__(self, spec: ObservationSpec, vector_features: int) -> None:
+        _check_images(spec, "nature_cnn")
+        super().__init__(spec, vector_features)
 
-    def raw_vector(self, rows: Tensor) -> Tensor:
-        """Return the real numbers of rows [B, D], not normalised: [B, vector_size] float32."""
-        return self._real(rows)[..., : self.spec.vector_size]
-
-    def _real(self, rows: Tensor) -> Tensor:
-        """Return the float32 part of rows [*, D]."""
-        return rows[..., : 4 * self.floats].view(torch.float32) if self.spec.images else rows
-
-    def forward(self, rows: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return features [B, vector_features] and images, each [B, C, H, W], of rows [B, D]."""
-        floats = self._real(rows)
-        vector = floats[..., : self.spec.vector_size]
-        if self.normalizer is not None:
-            vector = self.normalizer(vector)
-        if self.clip is not None:
-            vector = vector.clamp(-self.clip, self.clip)
-        if self.spec.discrete:
-            start = self.spec.vector_size
-            options = floats[..., start : start + self.choices].long() + self.first
-            one_hot = floats.new_zeros((*floats.shape[:-1], sum(self.spec.discrete))).scatter(-1, options, 1.0)
-            vector = torch.cat([vector, one_hot], -1)
-        return vector.to(self.dtype), self._images(rows, floats)
-
-    def _images(self, rows: Tensor, floats: Tensor) -> list[Tensor]:
-        images = []
-        real, start = self.spec.vector_size + self.choices, 4 * self.floats
-        for image in self.spec.images:
-            shape = (-1, image.channels, image.height, image.width)
-            if image.levels == 0:
-                images.append(floats[:, real : real + image.size].reshape(shape).to(self.dtype))
-                real += image.size
-                continue
-            stored = rows[:, start : start + image.size].view(shape)
-            start += image.size
-            if image.embedded:
-                images.append(stored.to(torch.int32))
-            else:
-                images.append(stored.to(self.dtype) / max(1, image.levels - 1))
-        return images
+    def network(self, image: ImageSpec) -> nn.Module:
+        """Return its layers."""
+        if min(image.height, image.width) < NATURE_FROM:
+            raise ConfigError(
+                f"model=nature_cnn needs images of {NATURE_FROM} pixels a side or more, but {image.name or 'this one'} "
+                f"is {image.height} x {image.width}; give model=mlp or model=impala_cnn"
+            )
+        return _stacked(image, NATURE, 0)
 
 
-class Torso(nn.Module):
-    """Images through convolutions, then everything through fully connected layers."""
+class ImpalaCNN(ImageEncoder):
+    """The residual network of IMPALA (arXiv:1802.01561, figure 3): per stage 3 x 3, max pooling, two residual blocks.
+
+    Args:
+        spec: see `Encoder`.
+        vector_features: see `Encoder`.
+        channels: of each stage.
+
+    Raises:
+        ConfigError: there is no image.
+    """
+
+    def __init__(self, spec: ObservationSpec, vector_features: int, channels: Sequence[int] = (16, 32, 32)) -> None:
+        _check_images(spec, "impala_cnn")
+        super().__init__(spec, vector_features, channels=channels)
+
+    def network(self, image: ImageSpec, channels: Sequence[int] = (16, 32, 32)) -> nn.Module:
+        """Return its stages."""
+        modules: list[nn.Module] = []
+        before = image.channels
+        if image.embedded:
+            modules.append(Symbols(before, image.levels, SYMBOL_FEATURES))
+            before += SYMBOL_FEATURES
+        for width in channels:
+            stage = [nn.Conv2d(before, width, 3, padding=1), nn.MaxPool2d(3, stride=2, padding=1)]
+            modules += [*stage, ResidualBlock(width), ResidualBlock(width)]
+            before = width
+        return nn.Sequential(*modules, nn.ReLU(), nn.Flatten())
+
+
+class SymbolGrid(ImageEncoder):
+    """Grids of symbols, such as MiniGrid's: each symbol is looked up in a table, then come 3 x 3 convolutions.
+
+    Args:
+        spec: see `Encoder`.
+        vector_features: see `Encoder`.
+        embedding: numbers that a symbol is turned into.
+        channels: of each layer; all but the first halve the grid.
+
+    Raises:
+        ConfigError: there is no grid of symbols.
+    """
 
     def __init__(
         self,
         spec: ObservationSpec,
         vector_features: int,
-        hidden_sizes: Sequence[int],
-        activation: str,
-        ortho_init: bool,
+        embedding: int = SYMBOL_FEATURES,
+        channels: Sequence[int] = (32, 64),
     ) -> None:
-        super().__init__()
-        self.convolutions = nn.ModuleList(convolutions(image) for image in spec.images)
-        if ortho_init:
-            for layer in self.convolutions.modules():
-                if isinstance(layer, nn.Conv2d):
-                    orthogonal(layer, math.sqrt(2))
-        width = vector_features
-        with torch.no_grad():
-            for image, network in zip(spec.images, self.convolutions, strict=True):
-                dtype = torch.int32 if image.embedded else torch.float32
-                width += network(torch.zeros(1, image.channels, image.height, image.width, dtype=dtype)).shape[1]
-        self.activation = ACTIVATIONS[activation]
-        self.layers = nn.ModuleList()
-        for size in hidden_sizes:
-            linear = nn.Linear(width, size)
-            if ortho_init:
-                orthogonal(linear, math.sqrt(2))
-            self.layers.append(linear)
-            width = size
-        self.features = width
+        if not any(image.embedded for image in spec.images):
+            raise ConfigError(f"model=symbols needs a grid of symbols, but the observation is: {spec.description}")
+        super().__init__(spec, vector_features, embedding=embedding, channels=channels)
 
-    def forward(self, vector: Tensor, images: list[Tensor]) -> Tensor:
-        """Return features [B, hidden_sizes[-1]] of what a `Preprocessor` returned."""
-        if images:
-            maps = [network(image) for network, image in zip(self.convolutions, images, strict=True)]
-            vector = torch.cat([vector, *maps], -1)
-        for layer in self.linears():
-            vector = self.activation(functional.linear(vector, layer.weight, layer.bias))  # skips Module.__call__
-        return vector
-
-    def linears(self) -> list[nn.Linear]:
-        """Return the fully connected layers, in order."""
-        return list(self.layers)  # type: ignore[arg-type]  # nothing else is appended to it
+    def network(self, image: ImageSpec, embedding: int = 0, channels: Sequence[int] = ()) -> nn.Module:
+        """Return table and layers."""
+        modules: list[nn.Module] = []
+        before = image.channels
+        if image.embedded:
+            modules.append(Symbols(before, image.levels, embedding))
+            before += embedding
+        for number, width in enumerate(channels):
+            modules += [nn.Conv2d(before, width, 3, 1 if number == 0 else 2, 1), nn.ReLU()]
+            before = width
+        return nn.Sequential(*modules, nn.Flatten())
 
 
-def transposed(layer: nn.Linear) -> tuple[Tensor, Tensor]:
-    """Return copies of a layer's weight as contiguous [in, out], and of its bias: twice as fast for a few rows."""
-    return layer.weight.detach().t().contiguous(), layer.bias.detach().clone()
+def _check_images(spec: ObservationSpec, name: str) -> None:
+    if not spec.images:
+        raise ConfigError(f"model={name} needs an image, but the observation is: {spec.description}; give model=mlp")
+
+
+ENCODERS: dict[str, type[Encoder]] = {
+    "mlp": ImageEncoder, "nature_cnn": NatureCNN, "impala_cnn": ImpalaCNN, "symbols": SymbolGrid,
+}  # fmt: skip
+"""By their names, as `model=` takes them."""

@@ -15,6 +15,7 @@ from tests.helpers import composed
 NEEDS = {
     "env=gym": ["env.id=CartPole-v1"],
     "topology=decoupled": ["fabric.devices=2"],
+    "model=custom": ["model.path=tests.own:Sums"],
 }
 """What must be given beside a choice."""
 CHOICES = sorted(f"{path.parent.name}={path.stem}" for path in conf_dir().glob("*/*.yaml"))

@@ -3,13 +3,14 @@
 import pytest
 import torch
 
+from rlexp.algos import PPO
+from rlexp.algos.base import Inputs
 from rlexp.data.rollout import Rollout
 from rlexp.data.spaces import ActionSpec, ObservationSpec, SpaceSpec
 from rlexp.errors import Fault
 from rlexp.learn.health import check_rollout
 from rlexp.learn.ranks import OneRank
 from rlexp.learn.rewards import RewardScaler
-from rlexp.models.actor_critic import ActorCritic, Architecture
 
 
 def rollout_of(rewards, valid=None, final=(), truncated=None):
@@ -48,8 +49,8 @@ def test_the_first_final_observation_that_is_not_finite_is_named():
 @pytest.mark.parametrize("squash", [False, True])
 def test_a_single_real_action_is_bounded_and_its_bounds_are_in_no_checkpoint(squash):
     action = ActionSpec("box", (), (1,), (), (-2.0,), (2.0,))
-    architecture = Architecture((4,), "tanh", True, False, 0.0, False, None, squash)
-    actor = ActorCritic(SpaceSpec(ObservationSpec(1, (), ()), action), architecture).actor
+    spec = SpaceSpec(ObservationSpec(1, (), ()), action)
+    actor = PPO(hidden_sizes=[4]).build(spec, Inputs(normalize=False, clip=None, squash=squash)).actor
     taken = actor.to_environment(torch.tensor([[-50.0], [0.0], [50.0]]))
     assert taken.flatten().tolist() == [-2.0, 0.0, 2.0]
     assert not {"low", "high"} & actor.state_dict().keys()

@@ -1,14 +1,17 @@
 import itertools
 import math
+from dataclasses import fields
 
 import pytest
 import torch
 
+from rlexp.algos import PPO
+from rlexp.algos.base import Inputs
 from rlexp.data.spaces import ActionSpec, ImageSpec, ObservationSpec, SpaceSpec
 from rlexp.models.acting import FastActor, fast_forward
-from rlexp.models.actor_critic import ActorCritic, Architecture
-from rlexp.models.encoders import ACTIVATIONS, Preprocessor, Symbols
+from rlexp.models.encoders import Symbols
 from rlexp.models.normalizer import moments_of
+from rlexp.models.preprocessor import ACTIVATIONS, Preprocessor
 from tests.helpers import build_policy, composed, generator
 
 ACTIONS = {
@@ -29,11 +32,14 @@ EVERYTHING = ObservationSpec(
 
 def build(observation=VECTOR, action="discrete", seed=0, **changes):
     settings = {
-        "hidden_sizes": [16, 8], "activation": "tanh", "ortho_init": True, "shared_torso": False, "log_std_init": 0.0,
-        "normalize": False, "clip": None, "squash": False,
-    } | changes  # fmt: skip
+        "hidden_sizes": [16, 8], "activation_function": "tanh", "ortho_init": True, "shared_torso": False,
+        "log_std_init": 0.0,
+    } | {name: value for name, value in changes.items() if name in {item.name for item in fields(PPO)}}  # fmt: skip
+    given = {"normalize": False, "clip": None, "squash": False} | {
+        name: value for name, value in changes.items() if name not in settings
+    }
     torch.manual_seed(seed)
-    return ActorCritic(SpaceSpec(observation, ACTIONS[action]), Architecture(**settings))
+    return PPO(**settings).build(SpaceSpec(observation, ACTIONS[action]), Inputs(**given))
 
 
 def rows_of(spec, count=6, seed=0):
@@ -72,7 +78,9 @@ def perturb(policy, seed=1):
 @pytest.mark.parametrize("normalize", [False, True])
 def test_the_fast_actor_equals_act(action, squash, activation, normalize):
     clip = 1.0 if normalize else None
-    policy = perturb(build(action=action, squash=squash, activation=activation, normalize=normalize, clip=clip))
+    policy = perturb(
+        build(action=action, squash=squash, activation_function=activation, normalize=normalize, clip=clip)
+    )
     rows = rows_of(VECTOR)
     if normalize:
         policy.actor.preprocessor.normalizer.merge(moments_of(3 * rows + 1).unsqueeze(0))
@@ -89,7 +97,7 @@ def test_the_fast_actor_equals_act(action, squash, activation, normalize):
 )
 def test_the_sampler_samples_what_the_distribution_does(action, squash, activation, observation):
     """By numpy for small networks of tanh or relu, in torch for others: 4 rows are few, 40,000 are many."""
-    policy = perturb(build(observation, action=action, squash=squash, activation=activation, normalize=True))
+    policy = perturb(build(observation, action=action, squash=squash, activation_function=activation, normalize=True))
     few = rows_of(observation)
     for rows in (few, few.repeat(10_000, 1)) if observation is VECTOR else (few,):
         noise = policy.actor.distribution.noise((2, rows.shape[0]), torch.Generator().manual_seed(3))
@@ -219,7 +227,7 @@ def test_a_grid_of_two_symbols_needs_no_table():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("autocast", [False, True])
 def test_grids_are_read_in_every_precision(dtype, autocast):
-    policy = build(EVERYTHING, dtype=dtype)
+    policy = build(EVERYTHING, bfloat16=dtype == torch.bfloat16)
     rows = rows_of(EVERYTHING)
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         got = policy(rows, torch.zeros(6, dtype=torch.int64))

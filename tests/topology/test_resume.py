@@ -27,12 +27,16 @@ CASES = {
         "env=gym", "env.id=tests.environments:Mixed-v0", *TOPOLOGIES["decoupled 3 overlap"], *NORMALIZED,
     ),
     "compiled": ("compile=true",),
+    "own network": (
+        "env=gym", "env.id=tests.environments:Mixed-v0", "model=custom", "model.path=tests.own:Sums",
+        "model.layer_norm=true", *TOPOLOGIES["decoupled 3 overlap"],
+    ),
     "wrappers": (
         "env.wrappers=[tests.own:Lives, tests.own:Doubled, {wrapper: 'gymnasium.wrappers:NormalizeObservation'}]",
         "env.vectorization=async",
     ),
 }  # fmt: skip
-FAST = {"coupled 1", "coupled 2", "decoupled 3 overlap", "async", "wrappers"}
+FAST = {"coupled 1", "coupled 2", "decoupled 3 overlap", "async", "wrappers", "own network"}
 
 
 def rewound(run_dir: Path, updates: int, folder: Path) -> Path:

@@ -1,0 +1,49 @@
+"""The settings of the networks' torsos: the group `model`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rlexp import plugins
+from rlexp.data.network import Network
+from rlexp.settings import setting
+
+MODELS = ("mlp", "nature_cnn", "impala_cnn", "symbols")
+"""The names of `rlexp.models.encoders.ENCODERS`, without an import of torch."""
+
+
+@dataclass
+class ModelConfig:
+    """What makes features of an observation, before the fully connected layers of `algo.hidden_sizes`."""
+
+    name: str = setting(
+        "mlp",
+        "Encoder: mlp (images through a few convolutions), nature_cnn, impala_cnn, symbols, custom, a plugin's.",
+    )
+    path: str | None = setting(None, "With model=custom: package.module:Class, derived from rlexp's Encoder.")
+    kwargs: dict[str, Any] = setting({}, "Arguments of the encoder.")
+    layer_norm: bool = setting(False, "Normalise each fully connected layer before its activation (arXiv:1607.06450).")
+    actor_hidden_sizes: list[int] | None = setting(
+        None, "Widths of the actor's fully connected layers; null: algo.hidden_sizes.", ge=1
+    )
+    critic_hidden_sizes: list[int] | None = setting(
+        None, "Widths of the critic's fully connected layers; null: algo.hidden_sizes.", ge=1
+    )
+    critic_keys: list[str] = setting([], "Parts of a Dict observation that the critic alone sees.")
+
+    @property
+    def network(self) -> Network:
+        """What the torsos are made of."""
+        known = plugins.names("model").get(self.name)
+        path = self.path or (known.path if known else self.name)
+        defaults = dict(known.kwargs) if known else {}
+        actor, critic = self.actor_hidden_sizes, self.critic_hidden_sizes
+        return Network(
+            encoder=path,
+            kwargs={**defaults, **self.kwargs},
+            layer_norm=self.layer_norm,
+            actor_hidden_sizes=None if actor is None else tuple(actor),
+            critic_hidden_sizes=None if critic is None else tuple(critic),
+            critic_keys=tuple(self.critic_keys),
+        )

@@ -1,0 +1,48 @@
+"""A trial of the networks before anything is launched: they are built, and given two observations."""
+
+from __future__ import annotations
+
+import torch
+
+from rlexp.config.model import ModelConfig
+from rlexp.config.schema import Config
+from rlexp.data.generators import kept_generators
+from rlexp.data.spaces import ObservationSpec, SpaceSpec
+from rlexp.envs.guard import described
+from rlexp.errors import ConfigError
+
+ROWS = 2
+
+
+def check_network(config: Config, spec: SpaceSpec) -> None:
+    """Build the networks and let them value two observations, where the settings of `model` are not the default.
+
+    The global random generators are left as they were.
+
+    Raises:
+        ConfigError: names what the networks raise, or return that is of a wrong shape.
+    """
+    if config.model == ModelConfig():
+        return
+    with kept_generators(), torch.no_grad():
+        try:
+            agent = config.algo.build(spec, config.inputs)
+            distribution = agent.actor.distribution
+            actions = torch.zeros((ROWS, *distribution.action_shape), dtype=distribution.action_dtype)
+            found = agent(_rows(spec.observation), actions)
+        except ConfigError:
+            raise
+        except Exception as error:
+            raise ConfigError(f"model={config.model.name}: the networks fail on an observation: {described(error)}; "
+                              f"it is {spec.observation.description}") from error  # fmt: skip
+    if found.values.shape != (ROWS,) or found.log_prob.shape != (ROWS,):
+        raise ConfigError(
+            f"model={config.model.name}: of {ROWS} observations the encoder returns features that make values of shape "
+            f"{list(found.values.shape)} and log-probabilities of shape {list(found.log_prob.shape)}; it must return "
+            "[B, F] of type float"
+        )
+
+
+def _rows(spec: ObservationSpec) -> torch.Tensor:
+    """Return two empty observation rows, [2, D]."""
+    return torch.zeros((ROWS, spec.row_size), dtype=torch.uint8 if spec.images else torch.float32)
