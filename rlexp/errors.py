@@ -6,11 +6,14 @@ Imports only the standard library, so that a config error costs no import of tor
 from __future__ import annotations
 
 import contextlib
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
 MOST_OF_A_REASON = 300
 """Characters, from its end."""
+LIBRARIES = ("gymnasium", "numpy", "rlexp", "torch", "importlib")
+"""Packages in which the cause of an environment's error is not looked for."""
 
 
 def printable(text: str) -> str:
@@ -53,3 +56,26 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = " ".join(str(error.strerror or error).split())  # of a video: all that ffmpeg said
         raise Fault(f"cannot write {path}: {reason[-MOST_OF_A_REASON:]}") from error
+
+
+def place_of(error: BaseException) -> str:
+    """Return the file and line, `my_env.py:12`, of the innermost call outside libraries; empty where there is none."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not _in_library(frame.filename)]
+    return f"{shown(own[-1].filename)}:{own[-1].lineno}" if own else ""
+
+
+def _in_library(filename: str) -> bool:
+    return filename.startswith("<") or bool({*LIBRARIES} & set(Path(filename).parts[-6:]))
+
+
+def shown(filename: str) -> str:
+    """Return a file's path relative to the working directory where it lies below it."""
+    path = Path(filename)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def described(error: BaseException) -> str:
+    """Return an exception as one line: its type, its text and the place in the environment's code."""
+    text, place = " ".join(str(error).split()), place_of(error)
+    return type(error).__name__ + (f": {text}" if text else "") + (f" ({place})" if place else "")

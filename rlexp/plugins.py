@@ -11,7 +11,7 @@ import importlib
 import importlib.metadata
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,9 +67,9 @@ _names["wrapper"] = {
     ),
 }
 _names["callback"] = {
-    "early_stop": Registered("rlexp.run.callbacks:EarlyStop"),
-    "schedule": Registered("rlexp.run.callbacks:Schedule"),
-    "milestone_videos": Registered("rlexp.run.callbacks:MilestoneVideos"),
+    "early_stop": Registered("rlexp.learn.callbacks:EarlyStop"),
+    "schedule": Registered("rlexp.learn.callbacks:Schedule"),
+    "milestone_videos": Registered("rlexp.learn.callbacks:MilestoneVideos"),
 }
 _config_packages: list[str] = []
 _modules: dict[str, str] = {}
@@ -186,6 +186,15 @@ def imported(path: str, base: type | tuple[type, ...], key: str) -> Any:
     Raises:
         ConfigError: the module or the name is missing, its import fails, or it is another kind of thing.
     """
+    value = _imported(path, key)
+    if not (isinstance(value, type) and issubclass(value, base)):
+        bases = base if isinstance(base, tuple) else (base,)
+        wanted = " or ".join(f"{one.__module__}.{one.__qualname__}" for one in bases)
+        raise ConfigError(f"{key}: {path} is {_kind(value)}, but a class derived from {wanted} is needed")
+    return value
+
+
+def _imported(path: str, key: str) -> Any:
     module, _, name = path.partition(":")
     try:
         value: Any = importlib.import_module(module)
@@ -203,23 +212,33 @@ def imported(path: str, base: type | tuple[type, ...], key: str) -> Any:
         raise ConfigError(f"{key}: {module} has no {name}{hint}") from error
     except Exception as error:
         raise ConfigError(f"{key}: the import of {module} fails: {_reason(error)}") from error
-    if not (isinstance(value, type) and issubclass(value, base)):
-        wanted = " or ".join(
-            f"{one.__module__}.{one.__qualname__}" for one in (base if isinstance(base, tuple) else (base,))
-        )
-        raise ConfigError(f"{key}: {path} is {_kind(value)}, but a class derived from {wanted} is needed")
     return value
 
 
-def trusted(path: str, named: Sequence[str]) -> bool:
-    """Return whether a path that a file names may be imported.
+def imported_function(path: str, key: str) -> Callable[..., Any]:
+    """Return the function that a path names.
+
+    Raises:
+        ConfigError: the module or the name is missing, its import fails, or it cannot be called.
+    """
+    value = _imported(path, key)
+    if not callable(value):
+        raise ConfigError(f"{key}: {path} is {_kind(value)}, but a function is needed")
+    return value  # type: ignore[no-any-return]  # callable, as was just checked
+
+
+def trusted(path: str, named: Sequence[str], function: bool = False) -> bool:
+    """Return whether a path that a file names may be imported, or called.
 
     Args:
         path: package.module:Name.
         named: the modules and paths that the user named on the command line.
+        function: whether it is to be called as it is; a class must derive from what rlexp expects, so that one of a
+            module that is imported already does no harm.
     """
     module = path.partition(":")[0]
-    return installed(module) or module in sys.modules or path in named or module in named
+    known = installed(module) or (module in sys.modules and not function)
+    return known or path in named or module in named or _modules.get(module) == "plugins"
 
 
 def installed(module: str) -> bool:

@@ -3,6 +3,7 @@
 import gymnasium
 import torch
 
+from rlexp.learn.callbacks import Callback
 from rlexp.models.encoders import Encoder
 
 
@@ -62,3 +63,67 @@ class Unfit(Encoder):
 
     def forward(self, vector, images):
         return vector.new_zeros(3)
+
+
+class Counts(Callback):
+    """Counts what it is called for, and logs and notes it."""
+
+    all_ranks = True
+    scalars = ("Custom/rollouts",)
+
+    def __init__(self, stop_at=None):
+        self.calls = dict.fromkeys(("rollout", "update", "evaluation", "checkpoint", "episodes"), 0)
+        self.stop_at = stop_at
+
+    def on_start(self, run):
+        self.note(run, f"start {run.updates}")
+
+    def on_rollout(self, run, collected):
+        self.calls["rollout"] += 1
+        run.log("Custom/rollouts", self.calls["rollout"])
+
+    def on_update(self, run, update, episodes):
+        self.calls["update"] += 1
+        self.calls["episodes"] += len(episodes)
+        if self.stop_at is not None and run.updates >= self.stop_at:
+            run.stop("enough")
+
+    def on_evaluation(self, run, result):
+        self.calls["evaluation"] += 1
+
+    def on_checkpoint(self, run, path):
+        self.calls["checkpoint"] += 1
+        assert path.is_file()
+
+    def on_end(self, run):
+        self.note(run, f"end {run.updates} {self.calls}")
+
+    def note(self, run, text):
+        with (run.run_dir / f"notes{run.rank}.txt").open("a") as file:
+            file.write(text + "\n")
+
+    def state(self):
+        return {"calls": {name: count for name, count in self.calls.items() if name != "checkpoint"}}
+
+    def load_state(self, state):
+        self.calls |= state["calls"]
+
+
+class Breaks(Callback):
+    """Raises in its second update."""
+
+    def on_update(self, run, update, episodes):
+        if run.updates == 2:
+            raise KeyError("lost")
+
+
+class Undeclared(Callback):
+    """Logs what it does not declare."""
+
+    def on_update(self, run, update, episodes):
+        run.log("Custom/x", 1.0)
+
+
+def halved(progress):
+    """Half of a setting, always."""
+    return 0.5

@@ -44,7 +44,7 @@ class A2C(OnPolicy):
         value = value_loss(new.values, batch.returns)
         entropy = -new.entropy.mean()
         return Loss(
-            policy + self.vf_coef * value + self.ent_coef * entropy,
+            policy + self.vf_coef * value + knobs["ent_coef"] * entropy,
             {
                 "policy_loss": policy,
                 "value_loss": value,

@@ -137,8 +137,8 @@ class OnPolicy(Algorithm):
         return self.loss(agent(batch.obs, batch.actions), batch, knobs)
 
     def knobs(self, left: float) -> Knobs:
-        """Return the learning rate."""
-        return {"learning_rate": self.learning_rate * (left if self.anneal_lr else 1.0)}
+        """Return the learning rate and the weight of the entropy bonus."""
+        return {"learning_rate": self.learning_rate * (left if self.anneal_lr else 1.0), "ent_coef": self.ent_coef}
 
     def descent(self) -> Descent:
         """Return how weights follow gradients."""

@@ -37,7 +37,7 @@ class PPO(OnPolicy):
     target_kl: float | None = setting(None, "End an update when an epoch's mean KL exceeds this; null: never.", gt=0)
 
     def knobs(self, left: float) -> Knobs:
-        """Return the learning rate and the clip range."""
+        """Return the learning rate, the weight of the entropy bonus and the clip range."""
         clip_coef = self.clip_coef * left if self.anneal_clip_coef else self.clip_coef
         return {**super().knobs(left), "clip_coef": clip_coef}
 
@@ -57,7 +57,7 @@ class PPO(OnPolicy):
             value = value_loss(new.values, batch.returns)
         entropy = -new.entropy.mean()
         return Loss(
-            policy + self.vf_coef * value + self.ent_coef * entropy,
+            policy + self.vf_coef * value + knobs["ent_coef"] * entropy,
             {
                 "policy_loss": policy,
                 "value_loss": value,

@@ -91,7 +91,9 @@ def _attempt(composed: DictConfig, run_dir: Path, in_sweep: bool) -> float:
 def _nothing_left(earlier: Resumed, run_dir: Path) -> dict[str, Any]:
     """Say that a run is completed; return its summary."""
     done, total = earlier.point.updates, earlier.config.updates
-    why = f" (an evaluation reached eval.stop_at={earlier.config.eval.stop_at:g})" if done < total else ""
+    stop_at = earlier.config.eval.stop_at
+    reason = "a callback ended training" if stop_at is None else f"an evaluation reached eval.stop_at={stop_at:g}"
+    why = f" ({reason})" if done < total else ""
     place = shown(run_dir, Command.here)
     print(f"{place} is completed after {earlier.point.env_steps:,} steps{why}; nothing is left to do", flush=True)
     return Summary(run_dir).read()
@@ -120,9 +122,10 @@ def _run(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
     spec = check_environment(config)
     check_devices(config)
     from rlexp.run.experiment import run_rank  # torch, which a wrong environment need not wait for
-    from rlexp.run.trial import check_network
+    from rlexp.run.trial import check_callbacks, check_network
 
     check_network(config, spec)
+    check_callbacks(config)
 
     point = None if earlier is None else earlier.point
     settings = HydraConfig.get()

@@ -88,15 +88,33 @@ def wrappers_of(config: EnvConfig) -> list[Entry]:
     return entries("wrapper", config.wrappers, "env.wrappers")
 
 
-def code_of(config: Config) -> Iterator[tuple[str, str]]:
-    """Yield each path of code that a config names, with its key."""
-    for entry in wrappers_of(config.env):
-        yield entry.path, "env.wrappers"
+@dataclass(frozen=True)
+class Code:
+    """A path of code that a config names.
+
+    Attributes:
+        path: package.module:Name.
+        key: of the config.
+        function: whether it is called as it is, rather than a class of a kind that rlexp expects.
+    """
+
+    path: str
+    key: str
+    function: bool = False
+
+
+def code_of(config: Config) -> Iterator[Code]:
+    """Yield each path of code that a config names."""
+    listed = {"env.wrappers": wrappers_of(config.env), "callbacks": entries("callback", config.callbacks, "callbacks")}
+    for key, found in listed.items():
+        for entry in found:
+            yield Code(entry.path, key)
+            yield from (Code(value, key, True) for value in entry.kwargs.values() if plugins.is_path(value))
     if plugins.is_path(config.model.network.encoder):
-        yield config.model.network.encoder, "model"
+        yield Code(config.model.network.encoder, "model")
 
 
 def own_modules(config: Config) -> list[str]:
     """Return the modules of code that a checkpoint of this experiment may import only where they are named."""
-    paths = {path.partition(":")[0] for path, _ in code_of(config)} | set(config.plugins)
+    paths = {code.path.partition(":")[0] for code in code_of(config)} | set(config.plugins)
     return sorted(module for module in paths if not plugins.installed(module))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rlexp import plugins
-from rlexp.config.code import wrappers_of
+from rlexp.config.code import entries, wrappers_of
 from rlexp.config.model import MODELS
 from rlexp.config.schema import EVAL_SEED_START
 from rlexp.errors import ConfigError
@@ -59,6 +59,7 @@ def check_rules(config: Config) -> None:
     """
     config.algo.check(config.sizes)
     _check_model(config)
+    entries("callback", config.callbacks, "callbacks")
     _check_log(config)
     _check_evaluation(config)
     _check_choices(config)

@@ -7,6 +7,7 @@ dataclasses; nothing below the entry points sees a DictConfig, and config is not
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from omegaconf import MISSING
 
@@ -130,6 +131,9 @@ class Config:
     eval: EvalConfig = field(default_factory=EvalConfig)
     log: LogConfig = field(default_factory=LogConfig)
     video: VideoConfig = field(default_factory=VideoConfig)
+    callbacks: list[Any] = setting(
+        [], "Callbacks: names, paths package.module:Class, or {callback: NAME, argument: value}; see docs/own-code.md."
+    )
     plugins: list[str] = setting([], "Modules with own code to import before anything else; see docs/own-code.md.")
     resume: str | None = setting(None, "Run directory or checkpoint to resume; auto: hydra.run.dir, if it has one.")
     sweep: SweepConfig = field(default_factory=SweepConfig)

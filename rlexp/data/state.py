@@ -120,12 +120,14 @@ class RankState:
         player: its environments; None on a rank without any.
         memory: what it learns from; None on a rank that does not learn.
         collected: collected, but not learned from yet (with `topology.overlap`).
+        callbacks: the states of this rank's callbacks.
     """
 
     generators: GlobalGenerators
     player: PlayerState | TensorPlayerState | None
     memory: MemoryState | None
     collected: Collected | None
+    callbacks: list[Any]
 
 
 @dataclass(frozen=True)
@@ -175,6 +177,7 @@ class RecorderState:
         best_by: which returns it is a mean of.
         evaluated: the mean return of an evaluation of these weights; None if there was none.
         window: what no row tells yet.
+        stopped: why a callback has ended training; None: none has.
     """
 
     updates: int
@@ -185,6 +188,7 @@ class RecorderState:
     best_by: str
     evaluated: float | None
     window: Window
+    stopped: str | None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ import numpy as np
 from rlexp.config.schema import Config
 from rlexp.data.generators import kept_generators
 from rlexp.data.spaces import SpaceSpec
-from rlexp.envs.guard import described
 from rlexp.envs.headless import check_drawing, prepare_drawing
 from rlexp.envs.make import make_environment
 from rlexp.envs.next_step import check_next_step
@@ -25,7 +24,7 @@ from rlexp.envs.tensors import TIME_LIMITS
 from rlexp.envs.text import text_note
 from rlexp.envs.trial import check_trial, close
 from rlexp.envs.unknown import outdated, pip_install, unregistered
-from rlexp.errors import ConfigError
+from rlexp.errors import ConfigError, described
 
 EXTRAS = {
     "box2d": "box2d",

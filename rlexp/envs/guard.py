@@ -5,47 +5,20 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import traceback
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, SupportsFloat
 
 import gymnasium
 import numpy as np
 
 from rlexp.envs.raw import RAW, raw_returns
-from rlexp.errors import Fault
+from rlexp.errors import Fault, described, shown
 
 log = logging.getLogger(__name__)
 
 Env = gymnasium.Env[Any, Any]
 NUMBERS = frozenset([float, int, bool, np.float64, np.float32, np.int64])
 """Types of rewards that need no further look."""
-LIBRARIES = ("gymnasium", "numpy", "rlexp", "torch", "importlib")
-"""Packages in which the cause of an environment's error is not looked for."""
-
-
-def place_of(error: BaseException) -> str:
-    """Return the file and line, `my_env.py:12`, of the innermost call outside libraries; empty where there is none."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not _in_library(frame.filename)]
-    return f"{shown(own[-1].filename)}:{own[-1].lineno}" if own else ""
-
-
-def _in_library(filename: str) -> bool:
-    return filename.startswith("<") or bool({*LIBRARIES} & set(Path(filename).parts[-6:]))
-
-
-def shown(filename: str) -> str:
-    """Return a file's path relative to the working directory where it lies below it."""
-    path = Path(filename)
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
-
-
-def described(error: BaseException) -> str:
-    """Return an exception as one line: its type, its text and the place in the environment's code."""
-    text, place = " ".join(str(error).split()), place_of(error)
-    return type(error).__name__ + (f": {text}" if text else "") + (f" ({place})" if place else "")
 
 
 class Guard(gymnasium.Wrapper[Any, Any, Any, Any]):

@@ -15,7 +15,7 @@ from rlexp.config.code import Entry, wrappers_of
 from rlexp.config.environment import EnvConfig
 from rlexp.envs.encoder import VideoSettings
 from rlexp.envs.globals import OwnGlobals
-from rlexp.envs.guard import Guard, described
+from rlexp.envs.guard import Guard
 from rlexp.envs.headless import prepare_drawing
 from rlexp.envs.packages import import_for
 from rlexp.envs.raw import RawReturns
@@ -23,7 +23,7 @@ from rlexp.envs.restore import Replay
 from rlexp.envs.text import without_text
 from rlexp.envs.video import VideoRecorder
 from rlexp.envs.wrappers import ActionRepeat
-from rlexp.errors import ConfigError
+from rlexp.errors import ConfigError, described
 
 Env = gymnasium.Env[Any, Any]
 CONSTRUCTION = 1

@@ -20,12 +20,12 @@ from gymnasium.vector.utils import batch_space
 
 from rlexp.config.environment import EnvConfig
 from rlexp.data.spaces import SpaceSpec
-from rlexp.envs.guard import described, looked_up
+from rlexp.envs.guard import looked_up
 from rlexp.envs.packages import import_for
 from rlexp.envs.reading import Reading, reading_of
 from rlexp.envs.spaces import DEFAULT, Array
 from rlexp.envs.vector import StepResult, VectorEnvironment
-from rlexp.errors import ConfigError, Fault
+from rlexp.errors import ConfigError, Fault, described
 from rlexp.machine import cores
 
 INSTALL = 'install it with: pip install "rlexp[envpool]"'

@@ -12,8 +12,8 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from rlexp.envs.guard import core, described, number, place_of, source_of, wrong_shape
-from rlexp.errors import ConfigError
+from rlexp.envs.guard import core, number, source_of, wrong_shape
+from rlexp.errors import ConfigError, described, place_of
 
 Env = gymnasium.Env[Any, Any]
 STEPS = 3

@@ -16,8 +16,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from gymnasium.vector.async_vector_env import _async_worker
 
 from rlexp.data.generators import kept_generators
-from rlexp.envs.guard import described
-from rlexp.errors import Fault
+from rlexp.errors import Fault, described
 
 LOST = (EOFError, ConnectionError, OSError)
 """What reading from a process that is gone raises."""

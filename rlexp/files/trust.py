@@ -53,11 +53,11 @@ def stored_config(
     except ConfigError as error:
         raise ConfigError(f"checkpoint={path}: {error}") from None
     check_module(config.env.id, path, env_id, key)
-    for code, where in code_of(config):
-        if not plugins.trusted(code, named):
-            module = code.partition(":")[0]
+    for code in code_of(config):
+        if not plugins.trusted(code.path, named, code.function):
+            module = code.path.partition(":")[0]
             raise ConfigError(
-                f"checkpoint={path} wants to import the module {module} for its {where}; if you trust it, "
+                f"checkpoint={path} wants to import the module {module} for its {code.key}; if you trust it, "
                 f"add plugins=[{module}]"
             )
     return config

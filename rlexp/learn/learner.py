@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -54,6 +55,7 @@ class Learner:
         ranks: the ranks that learn together.
         shared: whether all of them see the same rollouts.
         precision: of the networks.
+        adjust: what callbacks make of the knobs when so much of the run is left.
     """
 
     def __init__(
@@ -66,7 +68,9 @@ class Learner:
         ranks: Ranks,
         shared: bool,
         precision: Precision,
+        adjust: Callable[[Knobs, float], Knobs] = lambda knobs, left: knobs,
     ) -> None:
+        self._adjust = adjust
         self._algorithm = algorithm
         self.agent = agent
         self._stepper = stepper
@@ -84,7 +88,7 @@ class Learner:
         """
         begin = time.perf_counter()
         rollout = collected.rollout.to(self._stepper.device)
-        knobs = self._algorithm.knobs(progress.left)
+        knobs = self._adjust(self._algorithm.knobs(progress.left), progress.left)
         self._stepper.learning_rate(knobs["learning_rate"])
         tensors = {name: torch.tensor(value, device=self._stepper.device) for name, value in knobs.items()}
         self._memory.add(rollout)
@@ -168,6 +172,7 @@ def build_learner(
     precision: Precision,
     ranks: Ranks,
     generator: torch.Generator,
+    adjust: Callable[[Knobs, float], Knobs] = lambda knobs, left: knobs,
 ) -> Learner:
     """Return the learner of an algorithm.
 
@@ -178,6 +183,7 @@ def build_learner(
         precision: of the networks.
         ranks: the ranks that learn together.
         generator: draws the order of minibatches, on the CPU; equal on all ranks where data are shared.
+        adjust: what callbacks make of the knobs when so much of the run is left.
     """
     stepper = Stepper(algorithm, agent, algorithm.descent(), precision, ranks, settings.compile_steps)
     fresh, shared = algorithm.memory(), settings.shared
@@ -199,4 +205,4 @@ def build_learner(
         return stepper.means(steps)[stepper.names.index("approx_kl")]
 
     memory = Fresh(fresh, values, rewards, ranks, shared, generator, epoch_kl)
-    return Learner(algorithm, agent, stepper, memory, rewards, ranks, shared, precision)
+    return Learner(algorithm, agent, stepper, memory, rewards, ranks, shared, precision, adjust)

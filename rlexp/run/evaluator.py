@@ -25,9 +25,13 @@ class Evaluator:
         config: the experiment.
         watch: ends a rank that hangs.
         recorder: writes the results down.
+        call: called with each result.
     """
 
-    def __init__(self, config: Config, watch: Watch, recorder: Recorder) -> None:
+    def __init__(
+        self, config: Config, watch: Watch, recorder: Recorder, call: Callable[[EvalResult], None] = lambda result: None
+    ) -> None:
+        self._call = call
         self._config = config
         self._watch = watch
         self._recorder = recorder
@@ -78,7 +82,17 @@ class Evaluator:
             )
         _log(result, env_steps)
         self._recorder.test(result)
+        self._call(result)
         return result
+
+    def video(self, actor: Actor, folder: Path, seed: int) -> Path | None:
+        """Play one greedy episode and write its video into a folder; return the file, None where nothing is drawn."""
+        begin = time.perf_counter()
+        with self._watch():
+            steps = self._recorder.env_steps
+            result = evaluate(self._config, actor, 1, seed=seed, video_folder=folder, env_steps=steps)
+        self._recorder.leave_out(time.perf_counter() - begin)
+        return result.video
 
 
 def _log(result: EvalResult, env_steps: int) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 
-from rlexp.data.rollout import Episode, Update
+from rlexp.data.rollout import Collected, Episode, Update
 from rlexp.data.state import LearnerState, RankState, Segment, Start
 from rlexp.errors import writing
 from rlexp.files import checkpoint
@@ -19,6 +20,7 @@ from rlexp.files.summary import Summary
 from rlexp.launch.rank import Rank
 from rlexp.learn.compiler import missing
 from rlexp.models.actor import Actor
+from rlexp.run.calling import Calling
 from rlexp.run.evaluator import Evaluator
 from rlexp.run.recorder import Recorder
 from rlexp.run.schedule import schedule_of
@@ -40,7 +42,9 @@ def run_rank(rank: Rank) -> None:
     start = start_of(rank)
     train = (decoupled if config.topology.name == "decoupled" else coupled).run
     if rank.index != 0:
-        train(rank, Record(rank, start), start)
+        other = Record(rank, start)
+        train(rank, other, start)
+        other.finish()
         return
     record = RecordOfRank0(rank, start)
     summary = Summary(rank.run_dir)
@@ -88,15 +92,40 @@ class Record:
         config = rank.config
         self._schedule = schedule_of(config)
         self.planned = self.total = config.updates
-        if start is not None and config.eval.reached(start.recorder.evaluated):
+        stopped = None if start is None else start.recorder.stopped
+        if start is not None and (stopped is not None or config.eval.reached(start.recorder.evaluated)):
             self.total = start.recorder.updates
+        self._calling = Calling(rank, self._log, self._video, stopped)
+        if start is not None:
+            self._calling.load_states(start.own.callbacks)
+            self._calling.updates = start.recorder.updates
+            self._calling.env_steps = self._calling.updates * config.steps_per_update
+
+    def begin(self, actor: Actor) -> None:
+        """Let callbacks begin."""
+        self._calling.start(actor)
+
+    def collected(self, collected: Collected) -> None:
+        """Call callbacks."""
+        self._calling.rollout(collected)
+
+    def enough(self) -> bool | None:
+        """Return whether a callback on this rank has ended training; None where there are none."""
+        return self._calling.stopped is not None if self._calling.config.callbacks else None
+
+    def callbacks(self) -> list[Any]:
+        """Return the states of this rank's callbacks."""
+        return self._calling.states()
 
     def due(self, updates: int) -> Due:
         """Return what is due after so many updates."""
         return self._schedule.due(updates)
 
     def record(self, number: int, update: Update, episodes: list[Episode], collect_seconds: float) -> None:
-        """Do nothing."""
+        """Call callbacks."""
+        self._calling.updates = number
+        self._calling.env_steps = number * self._calling.config.steps_per_update
+        self._calling.update(update, episodes)
 
     def evaluate(self, actor: Actor, beat: Beat) -> bool:
         """Never called on such a rank."""
@@ -104,6 +133,17 @@ class Record:
 
     def save(self, learner: LearnerState, ranks: list[RankState | Segment]) -> None:
         """Do nothing."""
+
+    def finish(self) -> None:
+        """Let callbacks end."""
+        self._calling.end()
+
+    def _log(self, tag: str, value: float) -> None:
+        """Do nothing: rank 0 logs."""
+
+    def _video(self, actor: Actor, folder: str, seed: int) -> Path | None:
+        """Never called on such a rank."""
+        raise NotImplementedError
 
 
 class RecordOfRank0(Record):
@@ -115,22 +155,36 @@ class RecordOfRank0(Record):
         self._rank = rank
         display = Display(config.updates * config.steps_per_update)
         self._recorder = Recorder(config, rank.run_dir, display, start.recorder if start else None)
-        self._evaluator = Evaluator(config, rank.watch, self._recorder)
+        self._evaluator = Evaluator(config, rank.watch, self._recorder, self._calling.evaluation)
 
     def record(self, number: int, update: Update, episodes: list[Episode], collect_seconds: float) -> None:
-        """Write update `number` down."""
-        self._recorder.update(number, update, episodes, collect_seconds, self._schedule.due(number).log)
+        """Write update `number` down, and call callbacks."""
+        recorder, calling = self._recorder, self._calling
+        recorder.update(number, update, episodes, collect_seconds)
+        calling.seconds, calling.mean_return = recorder.seconds, recorder.mean_return()
+        super().record(number, update, episodes, collect_seconds)
+        recorder.stopped = calling.stopped
+        recorder.write(self._schedule.due(number).log)
 
     def evaluate(self, actor: Actor, beat: Beat) -> bool:
-        """Evaluate the weights of now; return whether training ends because they are good enough."""
-        return self._evaluator.reached_target(actor, beat)
+        """Evaluate the weights of now; return whether training ends because of it."""
+        reached = self._evaluator.reached_target(actor, beat)
+        self._recorder.stopped = self._calling.stopped
+        return reached or self._calling.stopped is not None
 
     def save(self, learner: LearnerState, ranks: list[RankState | Segment]) -> None:
         """Write a checkpoint."""
-        self._recorder.checkpoint(learner, ranks)
+        self._calling.checkpoint(self._recorder.checkpoint(learner, ranks))
+
+    def _log(self, tag: str, value: float) -> None:
+        self._recorder.add(tag, value)
+
+    def _video(self, actor: Actor, folder: str, seed: int) -> Path | None:
+        return self._evaluator.video(actor, self._rank.run_dir / "videos" / folder, seed)
 
     def finish(self) -> None:
         """Write what no row of metrics.csv tells yet."""
+        super().finish()
         self._recorder.finish()
 
     def progress(self) -> dict[str, Any]:

@@ -11,15 +11,17 @@ from pathlib import Path
 from rlexp.config.compose import algorithm_name, plain
 from rlexp.config.schema import Config
 from rlexp.data.rollout import Episode, Update
-from rlexp.data.scalars import AXES, OUTCOME, TEST
+from rlexp.data.scalars import AXES, OUTCOME, TEST, Scalar
 from rlexp.data.state import LearnerState, RankState, RecorderState, Saved, Segment
 from rlexp.errors import writing
 from rlexp.files import checkpoint
 from rlexp.files.metrics import EvaluationsFile, MetricsFile
+from rlexp.files.places import LAST
 from rlexp.files.rewind import EVENTS, cut_events, set_aside
 from rlexp.files.segments import remove_unused
 from rlexp.files.summary import Summary, commit, versions
 from rlexp.files.tensorboard import TensorBoard
+from rlexp.learn.callbacks import named_scalars
 from rlexp.run.evaluation import EvalResult
 from rlexp.run.window import OpenWindow, mean
 from rlexp.show.display import Display
@@ -43,9 +45,11 @@ class Recorder:
         self._config = config
         self._run_dir = run_dir
         self.display = display
+        own = [Scalar(tag, tag, "Of a callback.") for tag in named_scalars(config)]
         self._window = OpenWindow(
-            config.algo.all_scalars(), config.log.infos, bool(config.env.wrappers), start.window if start else None
+            config.algo.all_scalars(), config.log.infos, bool(config.env.wrappers), own, start.window if start else None
         )
+        self.stopped = start.stopped if start else None  # why a callback has ended training
         self.updates = start.updates if start else 0
         self._rows = start.rows if start else 0
         self._recent: deque[Episode] = deque(start.recent if start else (), maxlen=RECENT)
@@ -95,12 +99,19 @@ class Recorder:
         """Return the mean return of the last 100 training episodes; NaN before the first."""
         return mean([episode.episode_return for episode in self._recent])
 
-    def update(self, number: int, update: Update, episodes: list[Episode], collect_seconds: float, log: bool) -> None:
-        """Take note of an update; with `log`, write a row of metrics.csv and the same scalars into TensorBoard."""
+    def update(self, number: int, update: Update, episodes: list[Episode], collect_seconds: float) -> None:
+        """Take note of an update."""
         self._last = time.perf_counter()
         self.updates, self._evaluated = number, None
         self._recent.extend(episodes)
         self._window.add(update, episodes, collect_seconds)
+
+    def add(self, tag: str, value: float) -> None:
+        """Take note of a scalar that a callback logs."""
+        self._window.add_own(tag, value)
+
+    def write(self, log: bool) -> None:
+        """Show the last update; with `log`, write a row of metrics.csv and the same scalars into TensorBoard."""
         if log:
             self._log()
         length = mean([float(episode.length) for episode in self._recent])
@@ -131,10 +142,11 @@ class Recorder:
             best_by=self._best_by,
             evaluated=self._evaluated,
             window=self._window.state(),
+            stopped=self.stopped,
         )
 
-    def checkpoint(self, learner: LearnerState, ranks: list[RankState | Segment]) -> None:
-        """Write the last checkpoint, and the best one where these weights are the best so far.
+    def checkpoint(self, learner: LearnerState, ranks: list[RankState | Segment]) -> Path:
+        """Write the last checkpoint, return its path, and write the best one where these weights are the best so far.
 
         With `eval.every` that is by the mean return of an evaluation, else of the last 100 training episodes.
 
@@ -142,8 +154,9 @@ class Recorder:
             learner: what is equal on all ranks that learn.
             ranks: what is each rank's own, in the order of ranks.
         """
+        folder = self._run_dir / "checkpoints"
         if self._saved == self.env_steps:
-            return
+            return folder / LAST
         self._metrics.sync()
         with writing(self._run_dir / EVENTS):
             self._board.flush()
@@ -158,12 +171,12 @@ class Recorder:
             versions=versions(),
             commit=commit(),
         )
-        folder = self._run_dir / "checkpoints"
         if best:
             checkpoint.save(folder / checkpoint.BEST, state)
         checkpoint.save_last(folder, state, self._config.checkpoint.keep, self._saved)
         remove_unused(folder)
         self._saved = self.env_steps
+        return folder / LAST
 
     def _are_best(self) -> bool:
         """Return whether the weights after the last update are as good as any before, and note how good they are."""

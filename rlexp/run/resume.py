@@ -85,7 +85,7 @@ def resumed(wanted: Config, overrides: Sequence[str], run_dir: Path) -> Resumed 
                         if state.versions.get(name) != now)  # fmt: skip
         print(f"warning: {new}: the run continues, but will not equal one without interruption", file=sys.stderr)
     completed = Summary(run_dir).read().get("state") == "completed" and path.name == LAST
-    enough = config.eval.reached(state.recorder.evaluated)
+    enough = state.recorder.stopped is not None or config.eval.reached(state.recorder.evaluated)
     return Resumed(config, point, completed and (enough or config.updates <= point.updates))
 
 

@@ -1,4 +1,4 @@
-"""A trial of the networks before anything is launched: they are built, and given two observations."""
+"""A trial of own code before anything is launched: networks are given two observations, callbacks are built."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from rlexp.config.model import ModelConfig
 from rlexp.config.schema import Config
 from rlexp.data.generators import kept_generators
 from rlexp.data.spaces import ObservationSpec, SpaceSpec
-from rlexp.envs.guard import described
-from rlexp.errors import ConfigError
+from rlexp.errors import ConfigError, described
+from rlexp.learn.callbacks import build_callbacks
 
 ROWS = 2
 
@@ -41,6 +41,15 @@ def check_network(config: Config, spec: SpaceSpec) -> None:
             f"{list(found.values.shape)} and log-probabilities of shape {list(found.log_prob.shape)}; it must return "
             "[B, F] of type float"
         )
+
+
+def check_callbacks(config: Config) -> None:
+    """Build the callbacks once, so that what they do not take is refused before the launch.
+
+    Raises:
+        ConfigError: names the entry that is wrong.
+    """
+    build_callbacks(config)
 
 
 def _rows(spec: ObservationSpec) -> torch.Tensor:

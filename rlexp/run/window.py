@@ -22,13 +22,20 @@ class OpenWindow:
         scalars: of an update.
         infos: names of values of the environment's infos that episodes carry.
         shaped: whether episodes carry the sum of the rewards that wrappers made.
+        own: scalars of callbacks.
         start: what a checkpoint holds of it; None: nothing yet.
     """
 
     def __init__(
-        self, scalars: Sequence[Scalar], infos: Sequence[str], shaped: bool, start: Window | None = None
+        self,
+        scalars: Sequence[Scalar],
+        infos: Sequence[str],
+        shaped: bool = False,
+        own: Sequence[Scalar] = (),
+        start: Window | None = None,
     ) -> None:
-        self._scalars, self._infos, self._shaped = tuple(scalars), tuple(infos), shaped
+        self._scalars, self._infos, self._shaped = (*scalars, *own), tuple(infos), shaped
+        self._of_update = len(self._scalars) - len(own)
         self._episodes: list[Episode] = []
         self._open(0.0)
         if start is not None:
@@ -61,11 +68,18 @@ class OpenWindow:
         self._updates += 1
         self._episodes += episodes
         self._collect, self._update = self._collect + collect_seconds, self._update + update.seconds
-        for index, scalar in enumerate(self._scalars):
+        for index, scalar in enumerate(self._scalars[: self._of_update]):
             value = update.scalars[scalar.name]
             if not math.isnan(value):
                 self._sums[index] += value
                 self._counts[index] += 1
+
+    def add_own(self, tag: str, value: float) -> None:
+        """Add a scalar of a callback; one that is NaN does not count."""
+        if not math.isnan(value):
+            index = [scalar.tag for scalar in self._scalars].index(tag, self._of_update)
+            self._sums[index] += value
+            self._counts[index] += 1
 
     def row(self, env_steps: int, seconds: float, steps_per_update: int, last_100: float) -> dict[str, float]:
         """Return the row, and begin anew.

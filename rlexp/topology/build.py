@@ -16,6 +16,7 @@ from rlexp.data.rollout import Rollout
 from rlexp.data.spaces import SpaceSpec
 from rlexp.data.state import RankState
 from rlexp.launch.rank import Rank
+from rlexp.learn.callbacks import adjusted
 from rlexp.learn.health import check_rollout
 from rlexp.learn.learner import Learner, LearnerSettings, build_learner
 from rlexp.learn.ranks import Ranks
@@ -50,7 +51,7 @@ def build_rank_learner(rank: Rank, agent: ActorCritic, ranks: Ranks, stream: int
         compile_steps=config.compiled,
     )
     order = rank.seeds.generator("minibatches", stream, torch.device("cpu"))
-    return build_learner(config.algo, agent, settings, rank.precision, ranks, order)
+    return build_learner(config.algo, agent, settings, rank.precision, ranks, order, adjusted(config))
 
 
 def player_of(rank: Rank, actor: Actor) -> Player | TensorPlayer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -117,9 +118,15 @@ def exchange(episodes: list[Episode], signum: int, group: OneRank | Group) -> tu
     width = len(episodes[0].infos) if episodes else 0
     counts = torch.tensor([len(episodes), width, signum])
     most, width, signum = group.gather(counts).amax(0).tolist()
-    table = torch.full((most, 2 + width), -1.0, dtype=torch.float64)
+    table = torch.full((most, 3 + width), -1.0, dtype=torch.float64)
     if episodes:
-        rows = [(episode.episode_return, episode.length, *episode.infos) for episode in episodes]
+        rows = [(each.episode_return, each.length, _number(each.shaped), *each.infos) for each in episodes]
         table[: len(episodes)] = torch.tensor(rows, dtype=torch.float64)
     gathered = group.gather(table).flatten(0, 1).tolist() if most else []
-    return [Episode(row[0], int(row[1]), tuple(row[2:])) for row in gathered if row[1] >= 0], signum
+    found = [row for row in gathered if row[1] >= 0]
+    return [Episode(row[0], int(row[1]), tuple(row[3:]), None if row[2] != row[2] else row[2]) for row in found], signum
+
+
+def _number(shaped: float | None) -> float:
+    """Return the sum of the rewards that wrappers made; NaN where there are none."""
+    return math.nan if shaped is None else shaped

@@ -166,7 +166,7 @@ def _train(rank: Rank, group: OneRank | Group, start: Start | None) -> Actor:
             if order == Order.SEND_STATE:
                 if group.rank == 0:
                     send_state(learner.state(), PLAYER)
-                own = RankState(random_state(rank.device), None, learner.own_state(), None)
+                own = RankState(random_state(rank.device), None, learner.own_state(), None, [])
                 send_state(stored(own, rank.run_dir / "checkpoints"), PLAYER)
             elif order == Order.LEARN:
                 collected = Collected(receive_rollout(like, PLAYER), [], 0.0)

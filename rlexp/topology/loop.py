@@ -26,6 +26,8 @@ from rlexp.models.actor import Actor
 
 States = tuple[LearnerState, list[RankState | Segment]]
 """What is equal on all ranks that learn, and what is each rank's own."""
+ENOUGH = 1_000
+"""What asks to stop where a callback does: a number that is no signal's, and larger than all of them."""
 Beat = Callable[[], object]
 """Called now and then by what takes long, so that ranks that wait do not give up."""
 
@@ -94,6 +96,18 @@ class Run(Protocol):
     planned: int
     total: int
 
+    def begin(self, actor: Actor) -> None:
+        """Take note that training begins; `actor` has the weights of now, at all times."""
+
+    def collected(self, collected: Collected) -> None:
+        """Take note of a rollout of this rank, before it is learned from."""
+
+    def enough(self) -> bool | None:
+        """Return whether a callback on this rank has ended training; None on all ranks where there are none."""
+
+    def callbacks(self) -> list[Any]:
+        """Return the states of this rank's callbacks."""
+
     def due(self, updates: int) -> Due:
         """Return what is due after so many updates."""
 
@@ -148,6 +162,7 @@ class Loop:
         Raises:
             Interrupted: a stop was asked for; a checkpoint is written.
         """
+        self._run.begin(self._actor)
         with stopping_between_updates():
             self._train(done, collected if done < self._run.total else None)
         self._trainer.end(0)
@@ -161,7 +176,7 @@ class Loop:
             if learning is not None and self._pauses(done + 1):
                 done, _ = self._finish(done, learning)
                 learning = None
-                if self._follow_up(done, stop_requested(), collected):
+                if self._follow_up(done, self._asked(), collected):
                     return
             self._start(collected, done + (learning is not None))
             if learning is not None:  # the trainer finds its next rollout while this update is recorded
@@ -174,30 +189,37 @@ class Loop:
                     return
         if learning is not None:
             done, _ = self._finish(done, learning)
-            self._follow_up(done, stop_requested(), None)
+            self._follow_up(done, self._asked(), None)
 
     def _collect(self, updates: int) -> Collected:
         with self._watch():
             collected = self._player.collect()
         self._check(collected.rollout, updates)
+        self._run.collected(collected)
         return collected
 
     def _start(self, collected: Collected, updates: int) -> None:
         self._trainer.start(collected, Progress(updates, self._run.planned))
 
     def _finish(self, done: int, learned: Collected) -> tuple[int, int]:
-        """Wait for the update under way and record it; return the updates done, and the signal to stop, or 0."""
+        """Wait for the update under way and record it; return the updates done, and what asks to stop, or 0."""
         update = self._trainer.result()
-        episodes, signum = self._trainer.agree(learned.episodes, stop_requested())
+        episodes, asked = self._trainer.agree(learned.episodes, self._asked())
         self._run.record(done + 1, update, episodes, learned.seconds)
-        return done + 1, signum
+        if self._run.enough() is not None:  # what a callback has just decided holds for all ranks
+            asked = self._trainer.agree([], max(asked, self._asked()))[1]
+        return done + 1, asked
+
+    def _asked(self) -> int:
+        """Return the signal that asks to stop, ENOUGH where a callback does, or 0."""
+        return stop_requested() or (ENOUGH if self._run.enough() else 0)
 
     def _pauses(self, updates: int) -> bool:
         """Return whether the trainer gets nothing more to learn from after so many updates until that is done."""
         due = self._run.due(updates)
-        return bool(stop_requested()) or due.save or due.evaluate
+        return bool(self._asked()) or due.save or due.evaluate
 
-    def _follow_up(self, updates: int, signum: int, ahead: Collected | None) -> bool:
+    def _follow_up(self, updates: int, asked: int, ahead: Collected | None) -> bool:
         """Do what is due after an update, while the trainer waits; return whether training is over.
 
         `ahead` is collected but not learned from yet.
@@ -207,12 +229,12 @@ class Loop:
         """
         due = self._run.due(updates)
         over = due.evaluate and self._trainer.decide(lambda beat: self._run.evaluate(self._actor, beat))
-        if signum or due.save:
-            own = RankState(random_state(self._device), self._player.state(), None, ahead)
+        if asked or due.save:
+            own = RankState(random_state(self._device), self._player.state(), None, ahead, self._run.callbacks())
             states = self._trainer.states(own)
             if states is not None:
                 self._run.save(*states)
-        if signum:
-            self._trainer.end(signum)
-            raise stopped(signum)
-        return over
+        if asked and asked != ENOUGH:
+            self._trainer.end(asked)
+            raise stopped(asked)
+        return over or asked == ENOUGH

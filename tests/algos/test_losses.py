@@ -134,8 +134,8 @@ def test_approximate_kl_is_unbiased():
     assert float(approximate_kl((q / p).log()[actions])) == pytest.approx(truth, rel=0.01)
 
 
-def at(clip_coef):
-    return {"learning_rate": torch.tensor(1e-3), "clip_coef": range_of(clip_coef)}
+def at(clip_coef, ent_coef=0.1):
+    return {"learning_rate": torch.tensor(1e-3), "ent_coef": torch.tensor(ent_coef), "clip_coef": range_of(clip_coef)}
 
 
 @pytest.mark.parametrize("clip_vloss", [False, True])
@@ -158,8 +158,8 @@ def test_ppo_clips_by_the_range_it_is_given_not_by_its_setting():
     algo = PPO(clip_coef=0.2, ent_coef=0.0, vf_coef=0.0)
     new = Prediction(log_prob=vector(1.5).log(), entropy=vector(0), values=vector(0))
     rows = batch(vector(0), vector(2), vector(0), vector(0))
-    assert float(algo.loss(new, rows, at(0.1)).scalars["policy_loss"]) == pytest.approx(-2.2)
-    assert float(algo.loss(new, rows, at(0.6)).scalars["policy_loss"]) == pytest.approx(-3.0)
+    assert float(algo.loss(new, rows, at(0.1, 0.0)).scalars["policy_loss"]) == pytest.approx(-2.2)
+    assert float(algo.loss(new, rows, at(0.6, 0.0)).scalars["policy_loss"]) == pytest.approx(-3.0)
 
 
 def test_clip_fraction_counts_the_rows_out_of_range():
@@ -184,7 +184,7 @@ def test_a2c_loss_by_hand():
 def test_descending_the_loss_raises_the_entropy(algo):
     entropy = vector(1.0, 1.0, grad=True)
     new = Prediction(log_prob=vector(-1, -1), entropy=entropy, values=vector(0, 0))
-    algo.loss(new, batch(vector(-1, -1), vector(0, 0), vector(0, 0), vector(0, 0)), at(0.2)).loss.backward()
+    algo.loss(new, batch(vector(-1, -1), vector(0, 0), vector(0, 0), vector(0, 0)), at(0.2, 0.5)).loss.backward()
     assert entropy.grad.tolist() == [-0.25, -0.25]
 
 

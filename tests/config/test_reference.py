@@ -15,7 +15,7 @@ def test_the_page_is_up_to_date():
 def test_every_column_of_every_algorithm_is_on_the_page():
     tags = {scalar.tag for scalar in all_scalars()}
     for algorithm in ALGORITHMS.values():
-        assert set(OpenWindow(algorithm.all_scalars(), (), False).columns) <= tags
+        assert set(OpenWindow(algorithm.all_scalars(), ()).columns) <= tags
 
 
 def test_no_two_scalars_share_a_tag_or_go_without_a_meaning():

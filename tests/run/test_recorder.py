@@ -26,7 +26,8 @@ def recorder_of(config, run_dir, start=None):
 
 def update(recorder, number, *episodes, log=True, value=0.5, seconds=0.1):
     scalars = {scalar.name: value for scalar in PPO.all_scalars()}
-    recorder.update(number, Update(scalars, seconds, 4), list(episodes), 2 * seconds, log)
+    recorder.update(number, Update(scalars, seconds, 4), list(episodes), 2 * seconds)
+    recorder.write(log)
 
 
 @pytest.fixture
