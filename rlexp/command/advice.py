@@ -94,7 +94,7 @@ ADVICE = {
         "data.num_workers datamodule.num_workers data.pin_memory datamodule.pin_memory pin_memory min_epochs min_steps "
         "overfit_batches limit_test_batches track_grad_norm terminate_on_nan weights_summary stochastic_weight_avg "
         "sync_batchnorm benchmark auto_lr_find auto_scale_batch_size deterministic_data check_val_every_n_epoch "
-        "data datamodule callbacks paths extras ignore_warnings enforce_tags print_config num_sanity_val_steps "
+        "data datamodule paths extras ignore_warnings enforce_tags print_config num_sanity_val_steps "
         "limit_train_batches limit_val_batches"
     ),
     "leave it out; the log of a run is main.log in its directory": (

@@ -326,7 +326,7 @@ test=false                              -> eval.episodes=0
 train=false                             -> says: the command trains
 task_name=x                             -> hydra.run.dir=outputs/runs/x
 tags=[a,b]                              -> says: metrics.csv
-callbacks=default                       -> says: lightning-hydra-template
+callbacks=default                       -> taken
 hparams_search=mnist_optuna             -> says: a search of settings is a sweep
 -params learning_rate:0.01 n_steps:64   -> algo.learning_rate=0.01, algo.num_steps=64
 --hyperparams learning_rate:0.01        -> algo.learning_rate=0.01
