@@ -63,7 +63,7 @@ ADVICE = {
     "the networks follow from the spaces; algo.hidden_sizes and algo.activation_function shape them": (
         "policy_class policy_type model_class network network_type arch features_extractor features_extractor_class "
         "encoder torso backbone actor.type policy_name net cnn_keys mlp_keys cnn_keys.encoder mlp_keys.encoder "
-        "l mlp_layers share_encoder policy model"
+        "l mlp_layers share_encoder policy"
     ),
     "recurrent networks are not there; env.frame_stack=4 shows the last observations": (
         "lstm use_lstm rnn use_rnn recurrent gru lstm_hidden_size rnn_hidden_size recurrent_policy use_recurrent "
@@ -83,7 +83,7 @@ ADVICE = {
     "training is measured in environment steps: total_timesteps=100000; eval.episodes=10 are those after it": (
         "episodes num_episodes n_episodes max_episodes total_episodes train_episodes"
     ),
-    "wrappers are not a setting; build the environment with them in your own module and write env.id=module:Id": (
+    "wrappers are listed: write env.wrappers=[NAME] or env.wrappers=[package.module:Class], see docs/own-code.md": (
         "wrapper wrappers env_wrapper wrapper_class wrapper_kwargs env.wrapper vec_env_wrapper gym_packages grayscale "
         "resize screen_size atari_wrappers frame_stack_dilation noop_max "
         "actions_as_observation actions_as_observation.num_stack actions_as_observation.noop "

@@ -124,16 +124,16 @@ env=gym                                 -> taken
 env=cartpole                            -> taken
 env=CartPole                            -> env=cartpole
 env=cartpole-v1                         -> taken as env=gym env.id=cartpole-v1
-env.wrapper=x                           -> says: wrappers are not a setting
+env.wrapper=x                           -> says: wrappers are listed
 env.sync_env=true                       -> env.vectorization=sync
 env.sync_env=false                      -> env.vectorization=async
 env.capture_video=true                  -> capture_video=true
 env.capture_video=false                 -> capture_video=false
-env.screen_size=64                      -> says: wrappers are not a setting
-env.grayscale=true                      -> says: wrappers are not a setting
-env.frame_stack_dilation=2              -> says: wrappers are not a setting
-env.actions_as_observation.num_stack=4  -> says: wrappers are not a setting
-env.reward_as_observation=true          -> says: wrappers are not a setting
+env.screen_size=64                      -> says: wrappers are listed
+env.grayscale=true                      -> says: wrappers are listed
+env.frame_stack_dilation=2              -> says: wrappers are listed
+env.actions_as_observation.num_stack=4  -> says: wrappers are listed
+env.reward_as_observation=true          -> says: wrappers are listed
 env.clip_rewards=true                   -> env.clip_rewards=1
 env.clip_rewards=false                  -> env.clip_rewards=null
 n_envs=8                                -> env.num_envs=8
@@ -150,7 +150,7 @@ frame_skip=4                            -> env.action_repeat=4
 normalize=true                          -> env.normalize_observations=true env.normalize_rewards=true
 norm_obs=true                           -> env.normalize_observations=true
 norm_reward=true                        -> env.normalize_rewards=true
-env_wrapper=x                           -> says: wrappers are not a setting
+env_wrapper=x                           -> says: wrappers are listed
 seed=3                                  -> taken
 --seed 3                                -> seed=3
 seed 3                                  -> seed=3
@@ -339,7 +339,7 @@ hparams_search=mnist_optuna             -> says: a search of settings is a sweep
 --study-name x                          -> says: a search of settings is a sweep
 --uuid                                  -> says: it is not there
 --save-replay-buffer                    -> says: checkpoints are always written
---gym-packages x                        -> says: wrappers are not a setting
+--gym-packages x                        -> says: wrappers are listed
 stats_window_size=100                   -> says: it is not there
 target_kl=null                          -> algo.target_kl=null
 cnn_keys.encoder=[rgb]                  -> says: networks follow from the spaces
