@@ -45,7 +45,13 @@ RANKS = ("tests/topology/test_transport.py", "tests/topology/test_ranks.py", "te
 RESUME = ("tests/run/test_recorder.py", "tests/files", "tests/topology/test_resume.py", "tests/run/test_merged.py")
 TESTS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("algos/ppo", "algos/a2c", "algos/on_policy", "algos/losses", "algos/returns"), MATHS),
-    **dict.fromkeys(("models/distributions", "models/encoders", "models/normalizer", "models/actor"), MODELS),
+    **dict.fromkeys(
+        (
+            "models/distributions", "models/encoders", "models/preprocessor", "models/torso", "models/normalizer",
+            "models/actor",
+        ),
+        (*MODELS, "tests/learn/test_rewards.py"),
+    ),  # fmt: skip
     **dict.fromkeys(("models/actor_critic", "models/acting", "models/flat", "models/chunks"), (*MODELS, *PLAYERS)),
     **dict.fromkeys(("learn/learner", "learn/fresh", "learn/rewards", "learn/health", "learn/optimizer"),
                     (*MATHS, "tests/learn/test_health.py", "tests/envs/test_next_step.py", *RANKS[1:])),
@@ -59,11 +65,41 @@ TESTS: dict[str, tuple[str, ...]] = {
 """The quick tests of each module, below rlexp/; the first that fail end the search."""
 SKIPPED = ("BitOr", "BitAnd", "BitXor", "LShift", "RShift", "FloorDiv_Mod", "_Pow", "ExceptionReplacer")
 """Parts of the names of operators that make mostly faults of types."""
+LAST = "the last axis is the second: parameters are [B, P]"
+SPEED = "a size that decides the speed alone"
 EQUIVALENT: dict[tuple[str, str], str] = {
     ("learn/compiled", "elif descent.weight_decay > -1:"): "a weight decay of 0 adds 0",
     ("learn/fresh", "return not float(kl) >= limit"): "a KL that is the limit to the last bit",
     ("learn/stepper", "due = [rows[:, - 0] != NOT_DUE for rows, _ in self._by_objective(steps)]"): "all columns say it",
     ("models/actor_critic", "return values.squeeze(+1).float()"): "the last axis is the second",
+    ("models/distributions", "return (params + noise).argmax(1)"): LAST,
+    ("models/distributions", "return log_softmax(params, 1).gather(-1, actions.unsqueeze(-1)).squeeze(-1)"): LAST,
+    ("models/distributions", "log_p = log_softmax(params, 1)"): LAST,
+    (
+        "models/distributions",
+        "return log_p.gather(-1, actions.unsqueeze(-1)).squeeze(1), self._entropy(log_p)",
+    ): LAST,
+    ("models/distributions", "return log_p.gather(1, actions.unsqueeze(-1)).squeeze(-1), self._entropy(log_p)"): LAST,
+    ("models/distributions", "mean, log_std = params.chunk(2, 1)"): LAST,
+    ("models/distributions", "def mode(self, params: Tensor) -> Tensor:"): "an abstract method",
+    ("models/acting", "if not self._arrays is not None:"): "the same condition",
+    ("models/encoders", "SYMBOL_FEATURES = 15"): "a size that was chosen",
+    ("models/chunks", "size = IMAGE_ROWS_AT_ONCE if rows[ -1].dtype == torch.uint8 else ROWS_AT_ONCE"): SPEED,
+    (
+        "models/flat",
+        "self._sizes = [-(~parameter.numel() // ALIGNMENT) * ALIGNMENT for parameter in parameters]",
+    ): SPEED,
+    (
+        "collect/tensor_player",
+        "size = max(size for size in range(1, UNROLLED + 2) if self._num_steps % size == 0)",
+    ): SPEED,
+    ("topology/rollouts", "keys, offset = [], 1"): "the order stays",
+    ("files/rewind", "while start + 12 < len(content):"): "what is shorter than a record is cut off anyway",
+    ("models/actor", "if self.low.numel() == -1:"): "of no bounds the clamp changes nothing",
+    (
+        "run/window",
+        "columns = zip(*carried, strict=False) if carried else [()] * len(self._infos)",
+    ): "all episodes carry as many values",
     (
         "learn/stepper",
         "if not self._precision.scaled:",

@@ -83,7 +83,7 @@ ADVICE = {
     "training is measured in environment steps: total_timesteps=100000; eval.episodes=10 are those after it": (
         "episodes num_episodes n_episodes max_episodes total_episodes train_episodes"
     ),
-    "wrappers are listed: write env.wrappers=[NAME] or env.wrappers=[package.module:Class], see docs/own-code.md": (
+    "wrappers are listed, as env.wrappers=[NAME] or env.wrappers=[package.module:Class]; see docs/own-code.md": (
         "wrapper wrappers env_wrapper wrapper_class wrapper_kwargs env.wrapper vec_env_wrapper gym_packages grayscale "
         "resize screen_size atari_wrappers frame_stack_dilation noop_max "
         "actions_as_observation actions_as_observation.num_stack actions_as_observation.noop "

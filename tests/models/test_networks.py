@@ -135,3 +135,26 @@ def test_settings_that_contradict_each_other_are_refused(words, said):
     with pytest.raises(ConfigError) as error:
         composed("env=cartpole", *words)
     assert said in str(error.value)
+
+
+def test_the_layers_of_each_convolutional_network_are_the_published_ones():
+    def shapes(network, observation):
+        encoder = built(observation, Network(network)).actor.torso.encoder
+        convolutions = [layer for layer in encoder.modules() if isinstance(layer, torch.nn.Conv2d)]
+        return [(layer.out_channels, layer.kernel_size[0], layer.stride[0], layer.padding[0]) for layer in convolutions]
+
+    nature = [(32, 8, 4, 0), (64, 4, 2, 0), (64, 3, 1, 0)]
+    assert shapes("nature_cnn", IMAGE) == shapes("mlp", IMAGE) == nature
+    assert shapes("mlp", MIXED) == [(16, 3, 1, 1), (32, 3, 2, 1)] * 2
+
+
+@pytest.mark.parametrize("squash", [False, True])
+def test_several_real_actions_are_brought_within_their_own_bounds(squash):
+    spec = SpaceSpec(VECTOR, ActionSpec("box", (), (2,), (), (-2.0, 1.0), (2.0, 5.0)))
+    actor = PPO(hidden_sizes=[4]).build(spec, Inputs(normalize=False, clip=None, squash=squash)).actor
+    taken = actor.to_environment(torch.tensor([[-50.0, -50.0], [50.0, 50.0], [0.5, 3.5]]))
+    assert taken[:2].tolist() == [[-2.0, 1.0], [2.0, 5.0]]
+    half = torch.tensor([0.5, 3.5]).tanh()
+    expected = torch.tensor([0.0, 3.0]) + half * torch.tensor([2.0, 2.0]) if squash else torch.tensor([0.5, 3.5])
+    assert torch.allclose(taken[2], expected)
+    assert not {"low", "high"} & actor.state_dict().keys()

@@ -13,6 +13,7 @@ from rlexp.files.codec import decode, encode
 from rlexp.files.summary import Summary, write_json
 from rlexp.run.evaluation import EvalResult
 from rlexp.run.recorder import Recorder
+from rlexp.run.window import OpenWindow
 from rlexp.show.display import Display
 from tests.commands import metrics
 from tests.helpers import agent
@@ -181,3 +182,14 @@ def test_a_summary_starts_as_running_and_changes_value_by_value(tmp_path):
     assert (summary.read()["state"], summary.read()["world_size"]) == ("running", 2)
     summary.change(state="failed", error="why")
     assert (summary.read()["state"], summary.read()["error"], summary.read()["env_steps"]) == ("failed", "why", 0)
+
+
+def test_a_row_without_time_between_has_no_speed_and_infos_are_averaged_over_the_episodes_that_carry_them():
+    window = OpenWindow((), ("is_success",))
+    window.add(Update({}, 0.5, 1), [Episode(1.0, 2, (1.0,)), Episode(3.0, 4, (0.0,)), Episode(5.0, 6)], 1.0)
+    row = window.row(10, 2.0, 10, 3.0)
+    assert row["Game/is_success"] == 0.5
+    assert row["Time/step_per_second"] == 5.0
+    window.add(Update({}, 0.5, 1), [], 1.0)
+    row = window.row(20, 2.0, 10, 3.0)
+    assert math.isnan(row["Time/step_per_second"]) and math.isnan(row["Game/is_success"])
