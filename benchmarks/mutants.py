@@ -47,21 +47,36 @@ TESTS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("algos/ppo", "algos/a2c", "algos/on_policy", "algos/losses", "algos/returns"), MATHS),
     **dict.fromkeys(
         (
-            "models/distributions", "models/encoders", "models/preprocessor", "models/torso", "models/normalizer",
+            "models/distributions",
+            "models/encoders",
+            "models/preprocessor",
+            "models/torso",
+            "models/normalizer",
             "models/actor",
         ),
         (*MODELS, "tests/learn/test_rewards.py"),
     ),  # fmt: skip
     **dict.fromkeys(("models/actor_critic", "models/acting", "models/flat", "models/chunks"), (*MODELS, *PLAYERS)),
-    **dict.fromkeys(("learn/learner", "learn/fresh", "learn/rewards", "learn/health", "learn/optimizer"),
-                    (*MATHS, "tests/learn/test_health.py", "tests/envs/test_next_step.py", *RANKS[1:])),
+    **dict.fromkeys(
+        ("learn/learner", "learn/fresh", "learn/rewards", "learn/health", "learn/optimizer"),
+        (*MATHS, "tests/learn/test_health.py", "tests/envs/test_next_step.py", *RANKS[1:]),
+    ),
     **dict.fromkeys(("learn/stepper", "learn/compiled"), (*MATHS, "tests/learn/test_health.py", RANKS[1])),
     **dict.fromkeys(("collect/player", "collect/tensor_player", "collect/episodes"), PLAYERS),
     "envs/next_step": ("tests/envs/test_next_step.py",),
-    **dict.fromkeys(("topology/loop", "topology/coupled", "topology/decoupled", "topology/transport",
-                     "topology/rollouts", "topology/group"), (*RANKS, "tests/topology/test_evaluator.py", RESUME[2])),
+    **dict.fromkeys(
+        (
+            "topology/loop",
+            "topology/coupled",
+            "topology/decoupled",
+            "topology/transport",
+            "topology/rollouts",
+            "topology/group",
+        ),
+        (*RANKS, "tests/topology/test_evaluator.py", RESUME[2]),
+    ),
     **dict.fromkeys(("run/resume", "files/rewind", "run/window", "run/schedule"), RESUME),
-}  # fmt: skip
+}
 """The quick tests of each module, below rlexp/; the first that fail end the search."""
 SKIPPED = ("BitOr", "BitAnd", "BitXor", "LShift", "RShift", "FloorDiv_Mod", "_Pow", "ExceptionReplacer")
 """Parts of the names of operators that make mostly faults of types."""
