@@ -55,7 +55,7 @@ TESTS: dict[str, tuple[str, ...]] = {
             "models/actor",
         ),
         (*MODELS, "tests/learn/test_rewards.py"),
-    ),  # fmt: skip
+    ),
     **dict.fromkeys(("models/actor_critic", "models/acting", "models/flat", "models/chunks"), (*MODELS, *PLAYERS)),
     **dict.fromkeys(
         ("learn/learner", "learn/fresh", "learn/rewards", "learn/health", "learn/optimizer"),

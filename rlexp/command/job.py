@@ -65,7 +65,7 @@ def _attempt(composed: DictConfig, run_dir: Path, in_sweep: bool) -> float:
         Interrupted: SIGINT or SIGTERM came, and this process runs no further jobs.
     """
     try:
-        summary = _run(composed, run_dir)
+        summary = run_one(composed, run_dir)
     except (ConfigError, RunFailed, Fault) as error:
         Command.errors.append(error)
         if in_sweep:
@@ -99,7 +99,7 @@ def _nothing_left(earlier: Resumed, run_dir: Path) -> dict[str, Any]:
     return Summary(run_dir).read()
 
 
-def _run(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
+def run_one(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
     """Check everything, then launch; return the summary.
 
     Raises:

@@ -65,6 +65,14 @@ class MetricsFile:
             self._file.close()
 
 
+def read_rows(path: Path) -> list[dict[str, float]]:
+    """Return the rows of a metrics.csv; NaN where a cell is empty."""
+    with path.open(newline="") as file:
+        return [
+            {key: float(value) if value else math.nan for key, value in row.items()} for row in csv.DictReader(file)
+        ]
+
+
 class EvaluationsFile:
     """evaluations.csv.
 

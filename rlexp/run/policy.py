@@ -1,0 +1,137 @@
+"""The policy of a checkpoint, which acts on an environment's own observations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from rlexp.config.schema import EVAL_SEED_START, Config
+from rlexp.data.generators import kept_generators
+from rlexp.data.spaces import SpaceSpec
+from rlexp.envs.actions import environment_actions
+from rlexp.envs.make import Env, make_environment
+from rlexp.envs.reading import reading_of
+from rlexp.envs.spaces import Packer
+from rlexp.errors import ConfigError
+from rlexp.models.acting import FastActor
+from rlexp.models.actor import Actor
+from rlexp.run.loading import load_actor
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A trained policy: normaliser, squashing and bounds are inside.
+
+    Attributes:
+        config: the experiment, its environment as evaluation plays it.
+        actor: the network.
+        spec: the spaces, as the network takes them.
+        observation_space: of the environment; gymnasium's.
+        action_space: of the environment; gymnasium's.
+        env_steps: environment steps of its training.
+    """
+
+    config: Config
+    actor: Actor
+    spec: SpaceSpec
+    observation_space: Any
+    action_space: Any
+    env_steps: int
+    _packer: Packer
+    _generator: torch.Generator
+
+    def act(self, observation: Any, state: Any = None, deterministic: bool = True) -> tuple[Any, Any]:
+        """Return the action for an observation, or one for each of a batch, as the environment takes it.
+
+        Args:
+            observation: one of `observation_space`, or a batch: the same with a first axis more, in each part of a
+                Dict or Tuple.
+            state: what the call before returned; None at the start of an episode. Networks without memory have none.
+            deterministic: whether the most probable action is taken rather than a sample.
+
+        Returns:
+            The action, or a batch of them, and the state for the next call.
+
+        Raises:
+            ConfigError: the observation is none of the space.
+        """
+        batched = _is_batch(observation, self.observation_space)
+        if batched:
+            count = len(_first_part(observation))
+            rows = np.zeros((count, self.spec.observation.row_size), self._packer.dtype)
+            self._packer.pack(_as_arrays(observation), rows)
+        else:
+            rows = self._packer.pack_one(observation)[None]
+        with torch.inference_mode():
+            acting = FastActor(self.actor, len(rows))
+            if deterministic:
+                actions = acting.greedy(rows)
+            else:
+                actions = acting.sampler(self.actor.noise((1, len(rows)), self._generator))(0, rows)
+        taken = environment_actions(actions, self.spec, self.actor.squash)
+        return (taken if batched else taken[0]), state
+
+    def seed(self, seed: int) -> None:
+        """Let sampled actions start from a seed."""
+        self._generator.manual_seed(seed)
+
+    def make_env(self, render: bool = False) -> Env:
+        """Return the environment that it was trained in, as evaluation plays it.
+
+        Args:
+            render: whether `render()` returns frames.
+        """
+        return make_environment(self.config.env, drawing=render)
+
+
+def load_policy(path: Path, env_id: str | None = None, named: Sequence[str] = ()) -> Policy:
+    """Return the policy of a checkpoint; see `rlexp.command.api.load`."""
+    config, actor, state = load_actor(path, env_id, named=named)
+    with kept_generators():
+        env = make_environment(config.env)
+        packer = Packer(env.observation_space, reading_of(config.env))
+        env.close()
+    from rlexp.envs.spaces import space_spec
+
+    spec = space_spec(env.observation_space, env.action_space, reading_of(config.env))
+    generator = torch.Generator().manual_seed(EVAL_SEED_START + config.seed)
+    spaces = env.observation_space, env.action_space
+    return Policy(config, actor.eval(), spec, *spaces, state.env_steps, packer, generator)
+
+
+def _first_part(observation: Any) -> Any:
+    if isinstance(observation, dict):
+        return _first_part(next(iter(observation.values())))
+    return _first_part(observation[0]) if isinstance(observation, tuple) else np.asarray(observation)
+
+
+def _as_arrays(observation: Any) -> Any:
+    if isinstance(observation, dict):
+        return {key: _as_arrays(value) for key, value in observation.items()}
+    return tuple(map(_as_arrays, observation)) if isinstance(observation, tuple) else np.asarray(observation)
+
+
+def _is_batch(observation: Any, space: Any) -> bool:
+    """Return whether an observation is a batch of those of a space.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    if isinstance(observation, dict) and hasattr(space, "spaces"):
+        missing = set(space.spaces) - set(observation)
+        if missing:
+            raise ConfigError(f"the observation has no {', '.join(sorted(map(str, missing)))}; its space: {space}")
+        return all([_is_batch(observation[key], part) for key, part in space.spaces.items()])
+    if isinstance(observation, tuple) and hasattr(space, "spaces"):
+        return all([_is_batch(part, own) for part, own in zip(observation, space.spaces, strict=True)])
+    shape, own = np.shape(observation), space.shape
+    if shape == own:
+        return False
+    if shape[1:] == own and len(shape) == len(own) + 1:
+        return True
+    raise ConfigError(f"the observation has shape {list(shape)}; allowed: {list(own)}, or a batch [N, *{list(own)}]")
