@@ -238,7 +238,8 @@ def trusted(path: str, named: Sequence[str], function: bool = False) -> bool:
     """
     module = path.partition(":")[0]
     known = installed(module) or (module in sys.modules and not function)
-    return known or path in named or module in named or _modules.get(module) == "plugins"
+    loaded = [plugin for plugin, by in _modules.items() if by == "plugins"]
+    return known or path in named or any(f"{module}.".startswith(f"{one}.") for one in (*named, *loaded))
 
 
 def installed(module: str) -> bool:

@@ -117,4 +117,5 @@ def code_of(config: Config) -> Iterator[Code]:
 def own_modules(config: Config) -> list[str]:
     """Return the modules of code that a checkpoint of this experiment may import only where they are named."""
     paths = {code.path.partition(":")[0] for code in code_of(config)} | set(config.plugins)
-    return sorted(module for module in paths if not plugins.installed(module))
+    above = {module for module in paths for other in config.plugins if module.startswith(f"{other}.")}
+    return sorted(module for module in paths - above if not plugins.installed(module))

@@ -61,6 +61,8 @@ def register() -> None:
         store.store(group="algo", name=f"{name}_schema", node=algorithm)
     for name in plugins.names("algorithm"):
         store.store(group="algo", name=name, node=ALGORITHMS[name])
+    for name in plugins.names("model"):
+        store.store(group="model", name=name, node={"name": name})
     if PluginConfig not in Plugins.instance().discover(SearchPathPlugin):
         Plugins.instance().register(PluginConfig)
     store.store(group="hydra/help", name="rlexp", node={"app_name": "rlexp", "template": help_text()})

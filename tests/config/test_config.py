@@ -14,6 +14,9 @@ from tests.helpers import composed
 
 NEEDS = {
     "env=gym": ["env.id=CartPole-v1"],
+    "env=atari": ["env.id=ALE/Pong-v5"],
+    "env=minigrid": ["env.id=MiniGrid-Empty-5x5-v0"],
+    "env=mujoco": ["env.id=HalfCheetah-v5"],
     "topology=decoupled": ["fabric.devices=2"],
     "model=custom": ["model.path=tests.own:Sums"],
 }

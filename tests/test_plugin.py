@@ -1,0 +1,78 @@
+"""examples/plugin as users have it: an installed package that rlexp finds by its entry point; and the code in docs."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.commands import command, evaluate, metrics, once, summary, train
+
+ROOT = Path(__file__).parent.parent
+PLUGIN = ROOT / "examples" / "plugin"
+SHORT = ("total_timesteps=2048", "eval.episodes=2", "fabric.threads_per_rank=1")
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """Return a folder with the installed package, to be put on Python's path."""
+
+    def make(folder):
+        source = shutil.copytree(PLUGIN, folder / "source")
+        (folder / "dist").mkdir()
+        words = [sys.executable, "-m", "pip", "install", "--no-deps", "--quiet", "--target", folder / "site", source]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+
+    return once(tmp_path_factory, "plugin", make) / "site"
+
+
+def test_an_installed_plugin_is_found_and_all_that_it_brings_runs(installed, tmp_path):
+    text = command("--help", cwd=tmp_path, modules=installed).stdout
+    assert "reinforce" in text and "two_layers" in text and "corridor" in text
+    words = ("experiment=corridor", "model=two_layers", *SHORT, "hydra.run.dir=RUN", "checkpoint.every=1024")
+    train(*words, cwd=tmp_path, modules=installed)
+    done = summary(tmp_path / "RUN")
+    assert (done["algo"], done["env_id"]) == ("reinforce", "Corridor-v0")
+    assert "plugins" not in done  # nothing that would have to be named again
+    last = metrics(tmp_path / "RUN")[-1]
+    assert 0 < float(last["Custom/success_rate"]) <= 1
+    assert float(last["Rewards/shaped_avg"]) < float(last["Rewards/rew_avg"])
+    train("resume=RUN", "total_timesteps=4096", cwd=tmp_path, modules=installed)
+    assert summary(tmp_path / "RUN")["env_steps"] == 4096
+
+
+def test_a_module_in_the_current_folder_is_a_plugin_that_a_checkpoint_may_not_bring(tmp_path):
+    shutil.copytree(PLUGIN / "rlexp_example_plugin", tmp_path / "rlexp_example_plugin")
+    words = ("plugins=[rlexp_example_plugin]", "experiment=corridor", *SHORT, "hydra.run.dir=RUN")
+    train(*words, cwd=tmp_path)
+    checkpoint = "checkpoint=RUN/checkpoints/last.safetensors"
+    refused = command(checkpoint, cwd=tmp_path, module="rlexp.evaluate")
+    assert refused.returncode == 1 and "if a plugin brings it, add plugins=[MODULE]" in refused.stderr
+    assert evaluate(checkpoint, "plugins=[rlexp_example_plugin]", "episodes=2", cwd=tmp_path)["episodes"] == 2
+
+
+def blocks(page):
+    return re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(), re.S)
+
+
+def test_the_network_and_the_callback_of_the_page_run_as_written(tmp_path):
+    network, callback, _ = blocks("own-code.md")
+    (tmp_path / "net.py").write_text(network)
+    (tmp_path / "longest.py").write_text(callback)
+    own = ("model=custom", "model.path=net:Net", "+model.kwargs.width=32")
+    callbacks = "callbacks=[longest:Longest, {callback: early_stop, patience: 50000}]"
+    train(*own, callbacks, *SHORT, "hydra.run.dir=RUN", cwd=tmp_path)
+    assert float(metrics(tmp_path / "RUN")[-1]["Custom/longest"]) >= 10
+    assert summary(tmp_path / "RUN")["plugins"] == ["longest", "net"]
+
+
+@pytest.mark.slow
+def test_the_script_of_the_page_runs_as_written(tmp_path):
+    (script,) = blocks("python.md")
+    (tmp_path / "script.py").write_text(script)
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("outputs/runs/") >= 3
