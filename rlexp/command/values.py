@@ -64,9 +64,9 @@ STRATEGIES = (
 SWITCHED = ("true", "false")
 
 SUITES = {
-    "atari": "env.id=ALE/Pong-v5", "ale": "env.id=ALE/Pong-v5", "mujoco": "env.id=HalfCheetah-v5",
+    "ale": "env=atari", "gymnasium_mujoco": "env=mujoco",
     "box2d": "env.id=LunarLander-v3", "classic_control": "env.id=CartPole-v1", "classic": "env.id=CartPole-v1",
-    "minigrid": "env.id=MiniGrid-Empty-5x5-v0", "dmc": "env.id=dm_control/cartpole-balance-v0",
+    "dmc": "env.id=dm_control/cartpole-balance-v0",
     "dm_control": "env.id=dm_control/cartpole-balance-v0", "toy_text": "env.id=FrozenLake-v1",
     "super_mario_bros": "env.id=module:Id", "crafter": "env.id=module:Id", "minerl": "env.id=module:Id",
     "minedojo": "env.id=module:Id", "diambra": "env.id=module:Id", "dummy": "env.id=CartPole-v1",

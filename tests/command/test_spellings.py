@@ -117,9 +117,9 @@ CartPole-v1                             -> env.id=CartPole-v1
 ppo                                     -> algo=ppo
 algo.name=ppo                           -> algo=ppo
 ppo --env_id CartPole-v1 --num_envs 8   -> algo=ppo; env.id=CartPole-v1; env.num_envs=8
-env=atari                               -> env.id=ALE/Pong-v5
+env=atari                               -> taken
 env=dmc                                 -> env.id=dm_control/cartpole-balance-v0
-env=mujoco                              -> env.id=HalfCheetah-v5
+env=mujoco                              -> taken
 env=gym                                 -> taken
 env=cartpole                            -> taken
 env=CartPole                            -> env=cartpole
