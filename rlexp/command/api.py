@@ -213,7 +213,7 @@ def runs_frame(directory: str | Path = "outputs") -> pandas.DataFrame:
     try:
         import pandas  # an extra
     except ImportError:
-        raise ConfigError('runs_frame needs pandas; install it with: pip install "rlexp[pandas]"') from None
+        raise ConfigError("runs_frame needs pandas; install it with: pip install pandas") from None
     return pandas.DataFrame(runs(directory))
 
 
