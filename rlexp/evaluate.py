@@ -17,6 +17,7 @@ import json
 import os
 import signal
 import sys
+import types
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -154,6 +155,18 @@ def cli() -> None:
         print(f"error: {error.filename or 'the system'}: {error.strerror or error}", file=sys.stderr)
         sys.exit(1)
 
+
+class _Function(types.ModuleType):
+    """This module, which is also the function `rlexp.evaluate` of the Python API: both have that name."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Evaluate a policy; see `rlexp.command.api.evaluate`."""
+        from rlexp.command import api  # Hydra, which the command need not wait for
+
+        return api.evaluate(*arguments, **options)
+
+
+sys.modules[__name__].__class__ = _Function
 
 if __name__ == "__main__":
     cli()

@@ -44,6 +44,7 @@ def test_an_installed_plugin_is_found_and_all_that_it_brings_runs(installed, tmp
     assert summary(tmp_path / "RUN")["env_steps"] == 4096
 
 
+@pytest.mark.slow
 def test_a_module_in_the_current_folder_is_a_plugin_that_a_checkpoint_may_not_bring(tmp_path):
     shutil.copytree(PLUGIN / "rlexp_example_plugin", tmp_path / "rlexp_example_plugin")
     words = ("plugins=[rlexp_example_plugin]", "experiment=corridor", *SHORT, "hydra.run.dir=RUN")

@@ -104,10 +104,14 @@ def train(config: Config | Sequence[str] = ()) -> Run:
         Interrupted: SIGINT or SIGTERM came; a checkpoint is written.
     """
     words = overrides_of(config) if isinstance(config, Config) else list(config)
-    with _composed(words) as composed, _without_main():
-        directory = Path(HydraConfig.get().run.dir).absolute()
-        Command.here, Command.typed = Path.cwd(), tuple(words)
-        return Run(directory, run_one(composed, directory))
+    before = Command.here, Command.typed, Command.run_dir
+    try:
+        with _composed(words) as composed, _without_main():
+            directory = Path(HydraConfig.get().run.dir).absolute()
+            Command.here, Command.typed = Path.cwd(), tuple(words)
+            return Run(directory, run_one(composed, directory))
+    finally:
+        Command.here, Command.typed, Command.run_dir = before
 
 
 def overrides_of(config: Config) -> list[str]:

@@ -1,5 +1,6 @@
 """`import rlexp`: what the commands do, from Python."""
 
+import importlib
 import subprocess
 import sys
 
@@ -63,6 +64,7 @@ def test_a_dict_observation_is_taken_one_or_many(tmp_path):
 
 def test_evaluate_plays_the_same_episodes_as_the_run(run):
     policy = rlexp.load(run.directory)
+    importlib.import_module("rlexp.evaluate")  # the command, of the same name
     assert rlexp.evaluate(policy, 3, stream="final").returns == run.summary["eval"]["returns"]
     with pytest.raises(ConfigError, match="allowed are episodes from 1 on"):
         rlexp.evaluate(policy, 0)

@@ -14,7 +14,7 @@ from rlexp.errors import ConfigError
 from tests.commands import command, error_line, with_broken_environments
 
 COMMANDS = {
-    "group choice": (["env=foo"], "env=foo is not a choice; allowed: acrobot, cartpole, gym, lunarlander"),
+    "group choice": (["env=foo"], "env=foo is not a choice; allowed: acrobot, atari, cartpole, gym, lunarlander"),
     "unknown key": (["algo.gama=0.9"], r"unknown key algo\.gama; did you mean algo\.gamma\?"),
     "added key": (["+foo=1"], "unknown key foo; --cfg job lists the keys"),
     "wrong type": (["algo.gamma=abc"], r"algo\.gamma: Value 'abc' .*its type is float"),

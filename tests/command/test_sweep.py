@@ -228,10 +228,14 @@ FEW = (
 )
 
 
+OTHERS = ("gym", "atari", "minigrid", "mujoco")
+"""Choices that need an id (see `alone`), or packages that the tests do not install."""
+
+
 @pytest.mark.parametrize(
     "swept",
     [
-        {"algo": choices("algo"), "env": [env for env in choices("env") if env != "gym"]},  # gym: see `alone`
+        {"algo": choices("algo"), "env": [env for env in choices("env") if env not in OTHERS]},
         {"experiment": choices("experiment")},
     ],
     ids=["algo and env", "experiment"],
