@@ -51,7 +51,7 @@ def test_a_signal_in_the_first_seconds_ends_in_one_line(module, seconds, number,
         assert json.loads((tmp_path / "RUN" / "summary.json").read_text())["state"] == "interrupted"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_run_that_is_stopped_says_what_is_saved_and_the_command_that_resumes_it(number, tmp_path):
     run_dir = tmp_path / "cwd" / "a run's"
     command = start(*small("total_timesteps=100000000", f"hydra.run.dir={run_dir.name}"), cwd=tmp_path / "cwd")
