@@ -154,6 +154,7 @@ def test_a_run_whose_directory_is_removed_ends_and_does_not_make_it_again(topolo
     assert gone(command.cwd, 1)
 
 
+@pytest.mark.slow
 def test_a_summary_that_cannot_be_written_is_named(tmp_path):
     command = start(*small("total_timesteps=16000"), cwd=tmp_path / "cwd")
     path = command.cwd / "RUN" / "summary.json"

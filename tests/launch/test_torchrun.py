@@ -91,6 +91,7 @@ def test_torchrun_learns_what_the_same_ranks_started_plainly_learn(topology, tor
     assert gone(run.cwd, 2)
 
 
+@pytest.mark.slow
 def test_two_nodes_on_loopback_are_one_run_in_one_directory(torchrun, tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
