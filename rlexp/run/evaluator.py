@@ -88,9 +88,16 @@ class Evaluator:
     def video(self, actor: Actor, folder: Path, seed: int) -> Path | None:
         """Play one greedy episode and write its video into a folder; return the file, None where nothing is drawn."""
         begin = time.perf_counter()
-        with self._watch():
-            steps = self._recorder.env_steps
-            result = evaluate(self._config, actor, 1, seed=seed, video_folder=folder, env_steps=steps)
+        with self._watch() as renew:
+            result = evaluate(
+                self._config,
+                actor,
+                1,
+                seed=seed,
+                video_folder=folder,
+                env_steps=self._recorder.env_steps,
+                progress=lambda played, steps: renew(),
+            )
         self._recorder.leave_out(time.perf_counter() - begin)
         return result.video
 
