@@ -28,22 +28,26 @@ def wrapper_states(layers: Sequence[gymnasium.Wrapper[Any, Any, Any, Any]]) -> d
 def load_wrapper_states(layers: Sequence[gymnasium.Wrapper[Any, Any, Any, Any]], states: dict[str, Any]) -> None:
     """Put layers into what `wrapper_states` returned."""
     for number, layer in enumerate(layers):
-        state, own = states[str(number)], getattr(layer, "load_state", None)
-        if own is not None:
-            own({name: _read(value, NOTHING) for name, value in state.items()})
+        state = states.get(str(number), {})
+        if _has_own(layer):
+            layer.load_state({name: _read(value, NOTHING) for name, value in state.items()})  # type: ignore[attr-defined]
         else:
             _load(layer, state)
 
 
+def _has_own(layer: Any) -> bool:
+    """Return whether a wrapper says itself what its state is."""
+    return callable(getattr(layer, "state", None)) and callable(getattr(layer, "load_state", None))
+
+
 def _state(layer: Any) -> dict[str, Any]:
-    own = getattr(layer, "state", None)
-    values = own() if callable(own) and hasattr(layer, "load_state") else vars(layer)
+    values = layer.state() if _has_own(layer) else vars(layer)
     written = {name: _written(value, DEEPEST) for name, value in values.items() if not _skipped(name)}
     return {name: value for name, value in written.items() if value is not None}
 
 
 def _skipped(name: str) -> bool:
-    return name in SKIPPED or name.startswith("_cached_")
+    return name in SKIPPED or name.startswith(("_cached_", "__"))
 
 
 def _written(value: Any, depth: int) -> dict[str, Any] | None:
@@ -63,12 +67,14 @@ def _written(value: Any, depth: int) -> dict[str, Any] | None:
         return {"dict": {key: item for key, item in items.items() if item is not None}}
     if isinstance(value, gymnasium.Env | gymnasium.Space | type) or not hasattr(value, "__dict__") or callable(value):
         return None
-    inner = {name: _written(item, depth - 1) for name, item in vars(value).items()}
+    inner = {name: _written(item, depth - 1) for name, item in vars(value).items() if not _skipped(name)}
     return {"object": {name: item for name, item in inner.items() if item is not None}}
 
 
 def _load(holder: Any, state: dict[str, Any]) -> None:
     for name, written in state.items():
+        if _skipped(name):  # a checkpoint of a stranger may name anything
+            continue
         now = getattr(holder, name, NOTHING)
         if "object" in written:
             if now is not NOTHING:
@@ -84,9 +90,7 @@ def _read(written: dict[str, Any], now: Any) -> Any:
         return content
     if kind == "array":
         return content.copy()
-    if kind == "dict":
-        return {key: _read(item, NOTHING) for key, item in content.items()}
-    if kind == "object":
+    if kind in ("dict", "object"):
         return {key: _read(item, NOTHING) for key, item in content.items()}
     items = [_read(content[str(place)], NOTHING) for place in range(len(content))]
     if kind == "deque":

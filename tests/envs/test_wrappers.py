@@ -176,3 +176,11 @@ def test_a_player_of_wrapped_environments_keeps_its_shaped_returns_between_rollo
     assert again.load_state(state) == []
     assert again.state().returns.tolist() == state.returns.tolist()
     made.player.close()
+
+
+def test_the_state_of_a_file_reaches_no_attribute_but_a_wrappers_own():
+    env = gymnasium.wrappers.RescaleAction(gymnasium.make("Pendulum-v1"), -1.0, 1.0)
+    before, name = env.env, type(env).__name__
+    hostile = {"0": {"env": {"value": 3}, "__class__": {"object": {"reset": {"value": 3}}}, "mine": {"value": 4}}}
+    load_wrapper_states([env], hostile)
+    assert env.env is before and type(env).__name__ == name and callable(type(env).reset) and env.mine == 4
