@@ -12,9 +12,11 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from rlexp.config.code import wrappers_of
 from rlexp.config.schema import Config
 from rlexp.data.generators import kept_generators
 from rlexp.data.spaces import SpaceSpec
+from rlexp.envs.build import ordinary
 from rlexp.envs.headless import check_drawing, prepare_drawing
 from rlexp.envs.make import make_environment
 from rlexp.envs.next_step import check_next_step
@@ -89,14 +91,36 @@ def _checked(config: Config) -> SpaceSpec:
         with contextlib.suppress(Exception):
             env.close()
     if config.capture_video:
-        ordinary = replace(config.env, backend="gymnasium", vectorization="sync")
-        check_drawing(env_id, lambda: make_environment(ordinary, drawing=True), config.fabric.timeout_seconds)
+        played = replace(config.env, backend="gymnasium", vectorization="sync")
+        check_drawing(env_id, lambda: make_environment(played, drawing=True), config.fabric.timeout_seconds)
     _check_bounds(config, spec)
+    _check_evaluated(config, spec)
     if config.env.resets_on_next_step:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             check_next_step(config.env, spec)
     return spec
+
+
+def _check_evaluated(config: Config, spec: SpaceSpec) -> None:
+    """Check that wrappers which evaluation leaves out change no space: it comes last, after all the training.
+
+    Raises:
+        ConfigError: they do, or the others do not fit without them.
+    """
+    left_out = [entry.path for entry in wrappers_of(config.env) if entry.train_only]
+    if not left_out:
+        return
+    env = make_environment(ordinary(config.env))
+    try:
+        found = space_spec(env.observation_space, env.action_space, reading_of(config.env))
+    finally:
+        env.close()
+    if found != spec:
+        raise ConfigError(
+            f"env.wrappers: {', '.join(left_out)} changes the spaces, so evaluation cannot leave it out; give it "
+            "train_only: false"
+        )
 
 
 def video_note(config: Config) -> str | None:

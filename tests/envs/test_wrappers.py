@@ -6,7 +6,7 @@ import pytest
 
 from rlexp.collect.player import Player
 from rlexp.config.code import wrappers_of
-from rlexp.envs import make_environments, ordinary
+from rlexp.envs import check_environment, make_environments, ordinary
 from rlexp.envs.make import make_environment
 from rlexp.envs.wrapper_state import load_wrapper_states, wrapper_states
 from rlexp.errors import ConfigError
@@ -184,3 +184,10 @@ def test_the_state_of_a_file_reaches_no_attribute_but_a_wrappers_own():
     hostile = {"0": {"env": {"value": 3}, "__class__": {"object": {"reset": {"value": 3}}}, "mine": {"value": 4}}}
     load_wrapper_states([env], hostile)
     assert env.env is before and type(env).__name__ == name and callable(type(env).reset) and env.mine == 4
+
+
+def test_a_wrapper_that_changes_a_space_is_not_left_out_of_evaluation():
+    wrapper = "{wrapper: 'gymnasium.wrappers:TimeAwareObservation', train_only: true}"
+    with pytest.raises(ConfigError, match="TimeAwareObservation changes the spaces, so evaluation cannot leave it out"):
+        check_environment(composed("id=CartPole-v1", f"env.wrappers=[{wrapper}]"))
+    assert check_environment(composed("id=CartPole-v1", "env.wrappers=[clip_reward]")).observation.vector_size == 4
