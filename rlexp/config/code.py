@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from rlexp.config.environment import EnvConfig
     from rlexp.config.schema import Config
 
-KEYS = {"wrapper": "wrapper", "callback": "callback", "logger": "logger"}
-"""The word of a mapping that names the class, by the kind of entry."""
-
 
 @dataclass(frozen=True)
 class Entry:

@@ -14,8 +14,8 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf.errors import ConfigKeyError, InterpolationToMissingValueError, OmegaConfBaseException
 
 from rlexp.algos import ALGORITHMS
+from rlexp.config.hydra_plugins import missing, near_group, needed
 from rlexp.config.places import choices
-from rlexp.config.plugins import missing, near_group, needed
 from rlexp.config.schema import Config
 from rlexp.errors import ConfigError, printable
 from rlexp.settings import fields_of

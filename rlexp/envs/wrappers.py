@@ -35,7 +35,7 @@ class ActionRepeat(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 
 class EpisodicLife(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Ends an episode of an Atari game where a life is lost; the game goes on after the reset (Nature 2015, DQN).
+    """Ends an episode of an Atari game where a life is lost; the game continues after the reset (Nature 2015, DQN).
 
     Raises:
         ConfigError: the environment is no Atari game.
@@ -47,7 +47,7 @@ class EpisodicLife(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._lives, self._over = 0, True
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Begin a game, or go on with the next life by one step without an action."""
+        """Begin a game, or continue with the next life by one step without an action."""
         if self._over or seed is not None:
             result = self.env.reset(seed=seed, options=options)
         else:

@@ -20,8 +20,8 @@ from rlexp.command.synonyms import CONVERTED, RENAMED
 from rlexp.command.values import CONVERSIONS, SUITES, VALUES
 from rlexp.config.compose import register, typed
 from rlexp.config.explain import surplus_keys
+from rlexp.config.hydra_plugins import PLUGINS, missing
 from rlexp.config.places import conf_dir
-from rlexp.config.plugins import PLUGINS, missing
 from rlexp.envs.packages import PACKAGES
 from rlexp.envs.unknown import nearest, unregistered
 from rlexp.errors import ConfigError
