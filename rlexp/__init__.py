@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from rlexp import early
 
 if TYPE_CHECKING:
-    from rlexp.command.api import Run, compose, evaluate, load, runs, runs_frame, train
+    from rlexp.command.api import compose, evaluate, load, train
+    from rlexp.command.runs import Run, runs, runs_frame
     from rlexp.learn.callbacks import Callback
     from rlexp.models.encoders import Encoder
     from rlexp.plugins import register, register_config
@@ -34,6 +35,9 @@ _PLACES = {
     "Callback": "rlexp.learn.callbacks",
     "Encoder": "rlexp.models.encoders",
     "Policy": "rlexp.run.policy",
+    "Run": "rlexp.command.runs",
+    "runs": "rlexp.command.runs",
+    "runs_frame": "rlexp.command.runs",
     "register": "rlexp.plugins",
     "register_config": "rlexp.plugins",
 }

@@ -67,23 +67,16 @@ _names["wrapper"] = {
     ),
 }
 _names["callback"] = {
-    "early_stop": Registered("rlexp.learn.callbacks:EarlyStop"),
-    "schedule": Registered("rlexp.learn.callbacks:Schedule"),
-    "milestone_videos": Registered("rlexp.learn.callbacks:MilestoneVideos"),
+    "early_stop": Registered("rlexp.learn.standard_callbacks:EarlyStop"),
+    "schedule": Registered("rlexp.learn.standard_callbacks:Schedule"),
+    "milestone_videos": Registered("rlexp.learn.standard_callbacks:MilestoneVideos"),
 }
 _config_packages: list[str] = []
 _modules: dict[str, str] = {}
 """Modules of plugins, and what announced each: the name of an entry point, or `plugins`."""
 
 
-def register(
-    kind: str,
-    name: str,
-    target: str | type,
-    *,
-    train_only: bool = False,
-    **kwargs: Any,
-) -> None:
+def register(kind: str, name: str, target: str | type, *, train_only: bool = False, **kwargs: Any) -> None:
     """Let a name stand for a class.
 
     Args:

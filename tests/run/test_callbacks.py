@@ -6,7 +6,8 @@ import pytest
 
 from rlexp.errors import ConfigError, RunFailed
 from rlexp.files.trust import stored_config
-from rlexp.learn.callbacks import Schedule, adjusted, build_callbacks
+from rlexp.learn.callbacks import adjusted, build_callbacks
+from rlexp.learn.standard_callbacks import Schedule
 from tests.commands import metrics, rows_without_times, summary, video
 from tests.helpers import composed
 from tests.topology.ranks import checkpoint, launched, resumed
@@ -109,7 +110,7 @@ def test_a_video_is_written_at_a_milestone(tmp_path):
     ("entry", "said"),
     [
         ("{callback: early_stop, patience: 0}", "callbacks[0]: early_stop: patience=0"),
-        ("early_stop", "callbacks[0]: rlexp.learn.callbacks:EarlyStop does not take {}"),
+        ("early_stop", "callbacks[0]: rlexp.learn.standard_callbacks:EarlyStop does not take {}"),
         ("{callback: schedule, key: ent_coef, function: square}", "function=square is not known; known: constant"),
         ("tests.own:Lives", "is the class Lives, but a class derived from rlexp.learn.callbacks.Callback is needed"),
     ],
