@@ -71,6 +71,7 @@ _names["callback"] = {
     "schedule": Registered("rlexp.learn.standard_callbacks:Schedule"),
     "milestone_videos": Registered("rlexp.learn.standard_callbacks:MilestoneVideos"),
 }
+_broken: set[str] = set()  # modules of installed plugins that failed: said once
 _config_packages: list[str] = []
 _modules: dict[str, str] = {}
 """Modules of plugins, and what announced each: the name of an entry point, or `plugins`."""
@@ -117,16 +118,17 @@ def names(kind: str) -> dict[str, Registered]:
 
 
 def load_installed() -> list[str]:
-    """Import the plugins of installed packages; return a line for each that fails, since nobody asked for it."""
+    """Import the plugins of installed packages; return a line for each that fails now: nobody asked for it."""
     failed = []
     for point in importlib.metadata.entry_points(group=GROUP):
         module = point.value.partition(":")[0]
-        if module in _modules:
+        if module in _modules or module in _broken:
             continue
         try:
             importlib.import_module(module)
             _modules[module] = point.name
         except Exception as error:
+            _broken.add(module)
             failed.append(f"the plugin {point.name} ({module}) is left out: {_reason(error)}")
     return failed
 

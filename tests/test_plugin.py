@@ -77,3 +77,14 @@ def test_the_script_of_the_page_runs_as_written(tmp_path):
     done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("outputs/runs/") >= 3
+
+
+def test_an_installed_plugin_that_is_broken_is_said_once_and_does_not_stop_a_run(tmp_path):
+    site = tmp_path / "site"
+    (site / "broken_plugin-1.0.dist-info").mkdir(parents=True)
+    (site / "broken_plugin.py").write_text("raise ValueError('not today')\n")
+    (site / "broken_plugin-1.0.dist-info" / "METADATA").write_text("Name: broken-plugin\nVersion: 1.0\n")
+    (site / "broken_plugin-1.0.dist-info" / "entry_points.txt").write_text("[rlexp.plugins]\nb = broken_plugin\n")
+    done = train("fabric.devices=2", *SHORT, "hydra.run.dir=RUN", cwd=tmp_path, modules=site)
+    line = "warning: the plugin b (broken_plugin) is left out: ValueError: not today"
+    assert done.stderr.splitlines() == [line]
