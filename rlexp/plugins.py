@@ -18,8 +18,7 @@ from typing import Any
 from rlexp.errors import ConfigError
 
 GROUP = "rlexp.plugins"
-PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
-"""Of the form package.module:Name."""
+PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")  # package.module:Name
 KINDS = ("wrapper", "model", "callback", "logger", "algorithm")
 
 
