@@ -25,11 +25,16 @@ WORLDS_VENV := .venv-worlds
 WORLDS_PY := $(WORLDS_VENV)/bin/python
 WORLDS := $(WORLDS_VENV)/.installed
 
+# The extras that rlexp names: worlds, loggers, export.
+EXTRAS_VENV := .venv-extras
+EXTRAS_PY := $(EXTRAS_VENV)/bin/python
+EXTRAS := $(EXTRAS_VENV)/.installed
+
 .DEFAULT_GOAL := help
 # Two pips must not write into .venv at once.
 .NOTPARALLEL:
 .PHONY: help cartpole lunarlander sweep results bench bench-compare bench-plots bench-solved bench-startup \
-	bench-memory bench-tensors pictures worlds distributed same house mutants test test-slow torture lint format reference tensorboard constraints clean \
+	bench-memory bench-tensors pictures worlds distributed same house mutants test test-slow test-extras torture lint format reference tensorboard constraints clean \
 	clean-outputs
 
 help: ## show this list
@@ -113,6 +118,9 @@ test: $(DEV) ## run the tests
 test-slow: $(DEV) ## run the slow tests (learning, wheel)
 	$(PY) -m pytest -n $(WORKERS) -m slow $(ARGS)
 
+test-extras: $(EXTRAS) ## run the tests of worlds, loggers and export (installs the extras into .venv-extras)
+	$(EXTRAS_PY) -m pytest -n $(WORKERS) -m extras $(ARGS)
+
 torture: $(DEV) ## kill and stop runs, feed them mistakes and damaged files (docs/resume.md, docs/reliability.md)
 	$(PY) -m pytest -m torture $(ARGS)
 
@@ -140,8 +148,8 @@ constraints: $(DEV) $(BENCH) ## write the versions in .venv into constraints.txt
 	} > constraints.tmp && mv constraints.tmp constraints.txt
 	@echo 'constraints.txt written'
 
-clean: ## remove .venv, .venv-worlds, caches and builds (outputs/ stays)
-	rm -rf $(VENV) $(WORLDS_VENV) build dist *.egg-info constraints.tmp docs/reference.tmp
+clean: ## remove .venv, .venv-worlds, .venv-extras, caches and builds (outputs/ stays)
+	rm -rf $(VENV) $(WORLDS_VENV) $(EXTRAS_VENV) build dist *.egg-info constraints.tmp docs/reference.tmp
 	rm -rf .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .coverage htmlcov
 	find . \( -path ./.git -o -path ./outputs \) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -185,6 +193,12 @@ $(MUTANTS): $(PINS) | $(PY)
 	@echo 'Installing rlexp with mutation testing (minutes the first time)'
 	@$(INSTALL) -e '.[mutants]'
 	@touch $(BASE) $(BOX2D) $(DEV) $@
+
+$(EXTRAS): $(PINS) | $(PY)
+	@echo 'Installing rlexp with its extras into $(EXTRAS_VENV) (minutes, 2 GB)'
+	@[ -x $(EXTRAS_PY) ] || $(PY) -m venv $(EXTRAS_VENV) || { rm -rf $(EXTRAS_VENV); exit 1; }
+	@$(EXTRAS_PY) -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[dev,extras]'
+	@touch $@
 
 # --no-deps: worlds.txt has every dependency, and some packages ask for older versions than work.
 $(WORLDS): $(PINS) benchmarks/worlds.txt | $(PY)

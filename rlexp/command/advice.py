@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 ADVICE = {
-    "leave it out: every run writes metrics.csv and TensorBoard files, which `make tensorboard` shows": (
-        "track wandb use_wandb wandb_project wandb_project_name wandb_entity wandb_mode wandb_group wandb_tags "
-        "wandb_name wandb_id enable_wandb wandb_activate wandb.project wandb.entity logger loggers mlflow neptune "
-        "comet aim project entity project_name tensorboard tb tensorboard_writer use_tensorboard tb_log "
-        "tensorboard_logging csv_logger report_to log_wandb metric.logger metric.log_level log_level wandb_api_key "
-        "wandb.mode wandb.enabled tags notes"
+    "leave it out: every run writes metrics.csv, and TensorBoard files unless logger= says otherwise": (
+        "tensorboard tb tensorboard_writer use_tensorboard tb_log tensorboard_logging csv_logger metric.log_level "
+        "log_level notes"
+    ),
+    "metrics.csv is always written; logger=[csv,tensorboard,wandb,mlflow] says where else scalars go, and a logger of "
+    "your own is logger=package.module:Class": (
+        "loggers report_to metric.logger neptune comet aim project entity project_name tags"
+    ),
+    "leave it out: a resumed run continues as the same run there; WANDB_API_KEY is read from the environment": (
+        "wandb_id wandb_api_key wandb.id"
     ),
     "leave it out: every update is logged": (
         "log_interval log_freq log_every log_every_n_steps log_frequency logging_freq logging_interval log_steps "

@@ -12,7 +12,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 
-from rlexp import __version__
+from rlexp import __version__, plugins
 from rlexp.algos import ALGORITHMS
 from rlexp.command.advice import ADVICE
 from rlexp.command.spelling import OPTIONS, SWITCHES, translated
@@ -85,7 +85,7 @@ def read(arguments: Sequence[str]) -> list[str]:
     """
     if COMPLETION & set(arguments):
         return list(arguments)
-    words = _with_environment(translated(arguments, training(), SWITCHES, OPTIONS))
+    words = _with_loggers(_with_environment(translated(arguments, training(), SWITCHES, OPTIONS)))
     words = [f"plugins=[{word[8:]}]" if re.match(r"plugins=[^\[]", word) else word for word in words]
     check_arguments(words)
     return words
@@ -149,6 +149,26 @@ def _with_environment(words: list[str]) -> list[str]:
         if len(ids) < len(values):
             raise ConfigError(f"{word} mixes ids with choices of conf/env; write env.id=ID,ID with ids alone")
         return [*words[:place], "env=gym", f"env.id={text}", *words[place + 1 :]]
+    return words
+
+
+def _with_loggers(words: list[str]) -> list[str]:
+    """Return words with the paths and the plugins' names in logger= as Hydra takes them: in logger.own.
+
+    Raises:
+        ConfigError: logger.own is given as well.
+    """
+    for place, word in enumerate(words):
+        key, _, text = word.lstrip("+").partition("=")
+        names = [name.strip("'\" ") for name in text.strip("[] ").split(",")]
+        own = [name for name in names if plugins.is_path(name) or name in plugins.names("logger")]
+        if key != "logger" or not own:
+            continue
+        other = next((one for one in words if one.lstrip("+").startswith("logger.own=")), None)
+        if other is not None:
+            raise ConfigError(f"{word} and {other} both name loggers of your own; name all of them in one of the two")
+        rest = ",".join(name for name in names if name not in own) or "csv"
+        return [*words[:place], f"logger=[{rest}]", f"logger.own=[{','.join(own)}]", *words[place + 1 :]]
     return words
 
 

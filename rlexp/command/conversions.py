@@ -49,6 +49,16 @@ def device(value: str, given: Given) -> str:
     return "accelerator=cpu (or accelerator=cuda)"
 
 
+def logged(logger: str, key: str) -> Conversion:
+    """Return a conversion to a setting of a logger that has to be chosen too."""
+
+    def convert(value: str, given: Given) -> str:
+        text = f"[{value.strip('[]')}]" if key == "tags" else value or "NAME"
+        return f"logger={logger} logger.{logger}.{key}={text}"
+
+    return convert
+
+
 def cpu(value: str, given: Given) -> str:
     """A switch, or the number of processes as in Spinning Up."""
     if value.isdigit() and int(value) > 1:

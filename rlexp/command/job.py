@@ -122,10 +122,10 @@ def run_one(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
     spec = check_environment(config)
     check_devices(config)
     from rlexp.run.experiment import run_rank  # torch, which a wrong environment need not wait for
-    from rlexp.run.trial import check_callbacks, check_network
+    from rlexp.run.trial import check_network, check_own_code
 
     check_network(config, spec)
-    check_callbacks(config)
+    check_own_code(config)
 
     point = None if earlier is None else earlier.point
     settings = HydraConfig.get()

@@ -165,6 +165,16 @@ RENAMED = {
 
 
 CONVERTED = {
+    "wandb": ("track wandb use_wandb enable_wandb wandb_activate log_wandb wandb.enabled"),
+    "wandb project": ("wandb_project wandb_project_name wandb.project"),
+    "wandb entity": ("wandb_entity wandb.entity"),
+    "wandb group": ("wandb_group wandb.group"),
+    "wandb name": ("wandb_name wandb_run_name wandb.name"),
+    "wandb tags": ("wandb_tags wandb.tags"),
+    "wandb mode": ("wandb_mode wandb.mode"),
+    "mlflow": ("mlflow use_mlflow"),
+    "mlflow place": ("mlflow_tracking_uri tracking_uri mlflow.tracking_uri"),
+    "mlflow experiment": ("mlflow_experiment mlflow_experiment_name mlflow.experiment_name"),
     "device": (
         "device cuda gpu use_gpu use_cuda gpu_id cuda_device sim_device rl_device torch_device gpu_idx device_id "
         "train.device cuda_id"

@@ -7,6 +7,16 @@ from rlexp.command import conversions
 from rlexp.command.conversions import ELSEWHERE, PRECISION, TRUE, Conversion
 
 CONVERSIONS: dict[str, Conversion] = {
+    "wandb": conversions.fixed("logger=[csv,tensorboard,wandb]", "logger=[csv,tensorboard]"),
+    "wandb project": conversions.logged("wandb", "project"),
+    "wandb entity": conversions.logged("wandb", "entity"),
+    "wandb group": conversions.logged("wandb", "group"),
+    "wandb name": conversions.logged("wandb", "name"),
+    "wandb tags": conversions.logged("wandb", "tags"),
+    "wandb mode": lambda value, given: f"logger=wandb logger.wandb.offline={str(value == 'offline').lower()}",
+    "mlflow": conversions.fixed("logger=[csv,tensorboard,mlflow]", "logger=[csv,tensorboard]"),
+    "mlflow place": conversions.logged("mlflow", "tracking_uri"),
+    "mlflow experiment": conversions.logged("mlflow", "experiment"),
     "device": conversions.device,
     "gpus": conversions.gpus,
     "no device": conversions.no_device,

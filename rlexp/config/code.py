@@ -102,7 +102,11 @@ class Code:
 
 def code_of(config: Config) -> Iterator[Code]:
     """Yield each path of code that a config names."""
-    listed = {"env.wrappers": wrappers_of(config.env), "callbacks": entries("callback", config.callbacks, "callbacks")}
+    listed = {
+        "env.wrappers": wrappers_of(config.env),
+        "callbacks": entries("callback", config.callbacks, "callbacks"),
+        "logger.own": entries("logger", config.logger.own, "logger.own"),
+    }
     for key, found in listed.items():
         for entry in found:
             yield Code(entry.path, key)

@@ -19,6 +19,9 @@ def given_keys(overrides: Sequence[str]) -> Iterator[str]:
     """Yield the keys of the config that the words of a command line set, those of the groups' choices included."""
     for word in overrides:
         key, _, value = word.lstrip("+~").partition("=")
+        if key == "logger":  # what is not chosen is turned off
+            yield from ("logger.tensorboard", "logger.wandb.enabled", "logger.mlflow.enabled")
+            continue
         file = conf_dir() / key / f"{value}.yaml"
         if not (conf_dir() / key).is_dir() or not file.is_file():
             yield "env.kwargs" if key.startswith("env.kwargs.") else key

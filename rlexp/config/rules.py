@@ -9,7 +9,7 @@ from rlexp.config.code import entries, wrappers_of
 from rlexp.config.model import MODELS
 from rlexp.config.schema import EVAL_SEED_START
 from rlexp.errors import ConfigError
-from rlexp.settings import as_yaml, check
+from rlexp.settings import as_yaml, check, fields_of
 
 if TYPE_CHECKING:
     from rlexp.config.environment import EnvConfig
@@ -60,6 +60,7 @@ def check_rules(config: Config) -> None:
     config.algo.check(config.sizes)
     _check_model(config)
     entries("callback", config.callbacks, "callbacks")
+    entries("logger", config.logger.own, "logger.own")
     _check_log(config)
     _check_evaluation(config)
     _check_choices(config)
@@ -91,6 +92,13 @@ def _check_model(config: Config) -> None:
 
 
 def _check_log(config: Config) -> None:
+    for name in ("wandb", "mlflow"):
+        group = getattr(config.logger, name)
+        for key, value, _ in fields_of(group):
+            if not group.enabled and value != getattr(type(group)(), key):
+                raise ConfigError(
+                    f"logger.{name}.{key}={as_yaml(value)} is for logger={name}, which is not chosen; add logger={name}"
+                )
     if config.env.backend == "torch" and config.log.infos:
         raise ConfigError("log.infos: environments of env.backend=torch have no infos; give env.backend=gymnasium")
     if len(set(config.log.infos)) < len(config.log.infos):

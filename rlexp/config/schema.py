@@ -14,6 +14,7 @@ from omegaconf import MISSING
 from rlexp.algos import OnPolicy
 from rlexp.algos.base import Inputs, Sizes
 from rlexp.config.environment import EnvConfig
+from rlexp.config.loggers import LoggerConfig
 from rlexp.config.model import ModelConfig
 from rlexp.settings import setting
 
@@ -130,6 +131,7 @@ class Config:
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    logger: LoggerConfig = field(default_factory=LoggerConfig)
     video: VideoConfig = field(default_factory=VideoConfig)
     callbacks: list[Any] = setting(
         [], "Callbacks: names, paths package.module:Class, or {callback: NAME, argument: value}; see docs/own-code.md."

@@ -178,6 +178,7 @@ class RecorderState:
         evaluated: the mean return of an evaluation of these weights; None if there was none.
         window: what no row tells yet.
         stopped: why a callback has ended training; None: none has.
+        loggers: names of the runs that this one is logged as, by logger.
     """
 
     updates: int
@@ -189,6 +190,7 @@ class RecorderState:
     evaluated: float | None
     window: Window
     stopped: str | None
+    loggers: dict[str, str]
 
 
 @dataclass(frozen=True)

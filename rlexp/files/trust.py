@@ -181,6 +181,8 @@ def check_links(folder: Path, run_dir: Path) -> None:
     inside = [folder]
     for root, folders, files in os.walk(folder):
         inside += [Path(root, name) for name in (*folders, *files)]
+        if Path(root) == run_dir and "wandb" in folders:  # wandb links to logs of its own, and writes through none
+            folders.remove("wandb")
     base = run_dir.resolve()
     for path in inside:
         if not path.resolve().is_relative_to(base):

@@ -56,7 +56,8 @@ def run_rank(rank: Rank) -> None:
         results = record.results(actor)
         with writing(summary.path):
             summary.change(**results)
-    except BaseException:
+    except BaseException as error:
+        record.ended("failed" if isinstance(error, Exception) else "aborted")
         with contextlib.suppress(OSError):  # of a full disk; what was raised says more
             summary.change(**record.progress())
         raise
@@ -208,6 +209,10 @@ class RecordOfRank0(Record):
         result = self._evaluator.evaluate(actor, "final", folder, beat)
         self._recorder.display.close()
         return {"objective": result.mean_return, "eval": result.as_dict()}
+
+    def ended(self, status: str) -> None:
+        """Take note of how the run ended, where it did not succeed: failed or aborted."""
+        self._recorder.status = status
 
     def close(self) -> None:
         """Close the files and the display."""

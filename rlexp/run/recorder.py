@@ -1,4 +1,4 @@
-"""The files of a run beside its summary: metrics.csv, evaluations.csv, TensorBoard, checkpoints; rank 0 writes them."""
+"""The files of a run beside its summary: metrics.csv, evaluations.csv, loggers, checkpoints; rank 0 writes them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import math
 import time
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 
 from rlexp.config.compose import algorithm_name, plain
@@ -15,12 +16,12 @@ from rlexp.data.scalars import AXES, OUTCOME, TEST, Scalar
 from rlexp.data.state import LearnerState, RankState, RecorderState, Saved, Segment
 from rlexp.errors import writing
 from rlexp.files import checkpoint
+from rlexp.files.loggers import Loggers
 from rlexp.files.metrics import EvaluationsFile, MetricsFile
 from rlexp.files.places import LAST
 from rlexp.files.rewind import EVENTS, cut_events, set_aside
 from rlexp.files.segments import remove_unused
 from rlexp.files.summary import Summary, commit, versions
-from rlexp.files.tensorboard import TensorBoard
 from rlexp.learn.callbacks import named_scalars
 from rlexp.run.evaluation import EvalResult
 from rlexp.run.window import OpenWindow, mean
@@ -56,18 +57,20 @@ class Recorder:
         evaluation = f"{config.eval.episodes} episodes of at most {config.eval.max_episode_steps} steps"
         self._best_by = evaluation if config.eval.every else TRAINING
         self._best = start.best if start and start.best_by == self._best_by else -math.inf
-        self._last = time.perf_counter()
-        self._begin = self._last - (start.seconds if start else 0.0)
         self._saved = self.env_steps if start else None
         self._evaluated: float | None = None  # mean return of an evaluation after the last update, if there was one
         self._final: float | None = None  # mean return of the evaluation after training
-        self._open(start is not None and start.evaluated is not None)
+        self.status = "success"  # as loggers call it; of a run that ends otherwise, its caller says so
+        self._open(start is not None and start.evaluated is not None, start.loggers if start else {})
+        self._last = time.perf_counter()
+        self._begin = self._last - (start.seconds if start else 0.0)
 
-    def _open(self, evaluated: bool) -> None:
+    def _open(self, evaluated: bool, versions: Mapping[str, str]) -> None:
         """Open the files; those of a resumed run are cut back to its checkpoint.
 
         Args:
             evaluated: whether the weights in that checkpoint were evaluated.
+            versions: names of the runs that earlier parts were logged as, by logger.
         """
         run_dir = self._run_dir
         if not self.updates:
@@ -78,8 +81,8 @@ class Recorder:
         self._evaluations = EvaluationsFile(run_dir, self.env_steps, evaluated)
         with writing(run_dir / EVENTS):
             cut_events(run_dir, self.env_steps, evaluated)
-            given = Summary(run_dir).read().get("overrides") or []
-            self._board = TensorBoard(run_dir, self._config, resumed=self.updates > 0, given=given)
+        given = Summary(run_dir).read().get("overrides") or []
+        self._loggers = Loggers(self._config, run_dir, given, self.updates > 0, versions)
 
     @property
     def env_steps(self) -> int:
@@ -127,9 +130,8 @@ class Recorder:
         self._metrics.write(row)
         self._rows += 1
         axes = [scalar.tag for scalar in AXES]
-        with writing(self._run_dir / EVENTS):
-            scalars = {tag: value for tag, value in row.items() if tag not in axes and not math.isnan(value)}
-            self._board.scalars(self.env_steps, scalars)
+        scalars = {tag: value for tag, value in row.items() if tag not in axes and not math.isnan(value)}
+        self._loggers.scalars(self.env_steps, scalars)
 
     def state(self) -> RecorderState:
         """Return what a resumed run must know of the files and of what the next rows depend on."""
@@ -143,6 +145,7 @@ class Recorder:
             evaluated=self._evaluated,
             window=self._window.state(),
             stopped=self.stopped,
+            loggers=self._loggers.versions,
         )
 
     def checkpoint(self, learner: LearnerState, ranks: list[RankState | Segment]) -> Path:
@@ -158,8 +161,7 @@ class Recorder:
         if self._saved == self.env_steps:
             return folder / LAST
         self._metrics.sync()
-        with writing(self._run_dir / EVENTS):
-            self._board.flush()
+        self._loggers.flush()
         best = self._are_best()
         state = Saved(
             algo=algorithm_name(self._config),
@@ -201,11 +203,10 @@ class Recorder:
             self._final = result.mean_return
         values = result.as_dict() | {"env_steps": self.env_steps, "seconds": self.seconds}
         self._evaluations.write(values | {"lengths": result.lengths})
-        with writing(self._run_dir / EVENTS):
-            self._board.scalars(self.env_steps, {TEST.tag: result.mean_return})
-            if result.video is not None:
-                with self.display.doing("video for TensorBoard"):
-                    self._board.video(self.env_steps, result.video)
+        self._loggers.scalars(self.env_steps, {TEST.tag: result.mean_return})
+        if result.video is not None:
+            with self.display.doing("video for TensorBoard"):
+                self._loggers.video(self.env_steps, result.video)
 
     def _outcome(self) -> dict[str, float]:
         """Return what TensorBoard's hparams tab compares runs by: the numbers that there are."""
@@ -219,7 +220,6 @@ class Recorder:
         """Close the files and the display."""
         with contextlib.ExitStack() as stack:  # all of it, whatever of it fails
             stack.callback(self.display.close)
-            stack.enter_context(writing(self._run_dir / EVENTS))
-            stack.callback(self._board.close, self.env_steps, self._outcome())
+            stack.callback(self._loggers.close, self.env_steps, self._outcome(), self.status)
             stack.callback(self._evaluations.close)
             stack.callback(self._metrics.close)

@@ -28,6 +28,7 @@ from rlexp.settings import fields_of
 
 FREE = (
     "total_timesteps", "capture_video", "resume", "plugins", "sweep.", "checkpoint.", "eval.", "video.", "log.every",
+    "logger.",
     "fabric.timeout_seconds",
     "fabric.threads_per_rank",
 )  # fmt: skip

@@ -9,6 +9,7 @@ from rlexp.config.schema import Config
 from rlexp.data.generators import kept_generators
 from rlexp.data.spaces import ObservationSpec, SpaceSpec
 from rlexp.errors import ConfigError, described
+from rlexp.files.loggers import check_loggers
 from rlexp.learn.callbacks import build_callbacks
 
 ROWS = 2
@@ -43,13 +44,14 @@ def check_network(config: Config, spec: SpaceSpec) -> None:
         )
 
 
-def check_callbacks(config: Config) -> None:
-    """Build the callbacks once, so that what they do not take is refused before the launch.
+def check_own_code(config: Config) -> None:
+    """Build the callbacks once and look for the loggers, so that what does not fit is refused before the launch.
 
     Raises:
         ConfigError: names the entry that is wrong.
     """
     build_callbacks(config)
+    check_loggers(config)
 
 
 def _rows(spec: ObservationSpec) -> torch.Tensor:

@@ -296,13 +296,14 @@ algo=ppo_recurrent                      -> algo=ppo env.frame_stack=4 (recurrent
 --algo sac                              -> says: algorithms here: algo=a2c, algo=ppo
 --algo ppo_lstm                         -> algo=ppo env.frame_stack=4 (recurrent networks are not there)
 agent=ppo                               -> algo=ppo
-track=true                              -> says: metrics.csv
---track                                 -> says: metrics.csv
-wandb=true                              -> says: metrics.csv
---wandb-project-name x                  -> says: metrics.csv
---wandb-entity x                        -> says: metrics.csv
-logger=wandb                            -> says: metrics.csv
-logger=tensorboard                      -> says: metrics.csv
+track=true                              -> logger=[csv,tensorboard,wandb]
+--track                                 -> logger=[csv,tensorboard,wandb]
+wandb=true                              -> logger=[csv,tensorboard,wandb]
+--wandb-project-name x                  -> logger=wandb logger.wandb.project=x
+--wandb-entity x                        -> logger=wandb logger.wandb.entity=x
+wandb_mode=offline                      -> logger=wandb logger.wandb.offline=true
+mlflow_tracking_uri=http://x:5000       -> logger=mlflow logger.mlflow.tracking_uri=http://x:5000
+loggers=wandb                           -> says: metrics.csv
 metric.log_level=0                      -> says: metrics.csv
 metric.log_every=5000                   -> says: every update is logged
 metric.logger=tensorboard               -> says: metrics.csv
