@@ -304,10 +304,79 @@ class Drawing(gymnasium.Env):
         return shown.get(what, picture)
 
 
+class Doors(gymnasium.Env):
+    """Five doors of which some are locked; the observation says which pays 1. Who tries a locked one is told off.
+
+    `by` says how the mask is given: 'info', 'method' or 'part' (of a Dict observation).
+    """
+
+    def __init__(self, by="info"):
+        self.by, self.action_space = by, Discrete(5)
+        seen = Box(0, 4, (1,), np.float32)
+        self.observation_space = Dict({"door": seen, "action_mask": MultiBinary(5)}) if by == "part" else seen
+
+    def _shown(self):
+        self.open = self.np_random.integers(0, 2, 5).astype(np.int8)
+        self.open[int(self.np_random.integers(5))] = 1
+        self.pays = int(self.np_random.choice(np.flatnonzero(self.open)))
+        door = np.array([self.pays], np.float32)
+        return {"door": door, "action_mask": self.open.copy()} if self.by == "part" else door
+
+    def _info(self):
+        return {"action_mask": self.open.copy()} if self.by == "info" else {}
+
+    def __getattr__(self, name):
+        if name == "action_masks" and self.__dict__.get("by") == "method":
+            return lambda: self.open.astype(bool)
+        raise AttributeError(name)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.steps, self.locked = 0, 0
+        return self._shown(), self._info()
+
+    def step(self, action):
+        self.locked += not self.open[action]
+        reward = float(action == self.pays)
+        self.steps += 1
+        info = {"locked": self.locked}
+        shown = self._shown()
+        return shown, reward, False, self.steps == 8, info | self._info()
+
+
+class Orders(gymnasium.Env):
+    """Actions are a Dict with all kinds of parts; what is asked for is shown, and nearness to it pays."""
+
+    observation_space = Box(-1, 1, (5,), np.float32)
+    action_space = Dict({
+        "kind": Discrete(3, start=1),
+        "speed": Box(-2, 2, (1, 2), np.float32),
+        "flags": Tuple([MultiBinary(1), MultiDiscrete([2])]),
+    })  # fmt: skip
+
+    def _shown(self):
+        self.kind, self.flag = int(self.np_random.integers(3)), int(self.np_random.integers(2))
+        self.speed = self.np_random.uniform(-1, 1, (1, 2))
+        return np.float32([*np.eye(3)[self.kind][:2], 2 * self.flag - 1, *self.speed[0]])
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.steps = 0
+        return self._shown(), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action), action
+        right = int(action["kind"] - 1 == self.kind) + int(action["flags"][0][0] == self.flag)
+        reward = float(right - np.square(action["speed"] - self.speed).sum())
+        self.steps += 1
+        return self._shown(), reward, self.steps == 8, False, {}
+
+
 def _register():
     for kind, limit in (
         (Counting, None), (Constant, 10), (Picture, None), (Mixed, None), (Reaching, None), (Silent, None),
         (Broken, None), (Needy, None), (Poisoned, 10), (Buffered, 3), (Drawing, None),
+        (Doors, None), (Orders, None),
     ):  # fmt: skip
         name = f"{kind.__name__}-v0"
         if name not in gymnasium.registry:

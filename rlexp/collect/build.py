@@ -43,7 +43,7 @@ def build_player(
         rules = tensor_environment(env.id)
         return TensorPlayer(rules, limit, env.num_envs, actor, steps, generator, autocast, config.compiled)
     video = None if run_dir is None else training_videos(config, run_dir)
-    envs = make_environments(env, env.num_envs, video, seeds=seeds, infos=config.log.infos)
+    envs = make_environments(env, env.num_envs, video, seeds=seeds, infos=config.log.infos, mask=actor.mask)
     return Player(envs, seeds, actor, steps, generator, autocast)
 
 

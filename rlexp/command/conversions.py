@@ -19,11 +19,12 @@ Conversion = Callable[[str, Given], str]
 
 TRUE, FALSE = ("", "true", "1", "yes", "on", "y"), ("false", "0", "no", "off", "n", "none", "null", "-1")
 RECURRENT = ("ppo_recurrent", "recurrent_ppo", "recurrentppo", "ppo_lstm", "ppo_recurrent_decoupled", "a2c_recurrent")
+MASKED = ("ppo_mask", "maskableppo", "maskable_ppo", "ppo_masked")
 ELSEWHERE = (
     "sac", "dqn", "ddpg", "td3", "trpo", "qrdqn", "tqc", "ars", "impala", "appo", "apex", "reinforce", "vpg", "droq",
-    "sac_ae", "rainbow", "c51", "ppg", "iqn", "her", "crossq", "ppo_mask", "maskableppo", "dreamer_v1", "dreamer_v2",
+    "sac_ae", "rainbow", "c51", "ppg", "iqn", "her", "crossq", "dreamer_v1", "dreamer_v2",
     "dreamer_v3", "dreamer", "dreamerv3", "p2e_dv1", "p2e_dv2", "p2e_dv3", "acktr", "acer", "a3c", "muzero", "cql",
-    "rpo", "pqn", "bc", "marwil", "sarsa", "discrete_sac", "discretesac", "redq", "npg", *RECURRENT,
+    "rpo", "pqn", "bc", "marwil", "sarsa", "discrete_sac", "discretesac", "redq", "npg", *RECURRENT, *MASKED,
 )  # fmt: skip
 """Algorithms of other libraries that are not here."""
 PRECISION = {
@@ -148,6 +149,8 @@ def algorithm(value: str, given: Given) -> str:
     name, _, rest = value.lower().replace("-", "_").partition("_")
     if value.lower() in RECURRENT:
         return "algo=ppo env.frame_stack=4 (recurrent networks are not there)"
+    if value.lower() in MASKED:
+        return "algo=ppo (action masks are used where the environment gives them)"
     if name not in ALGORITHMS or rest not in ("", "decoupled"):
         return f"; algorithms here: {', '.join(f'algo={one}' for one in sorted(ALGORITHMS))}"
     return f"algo={name}" + (" topology=decoupled fabric.devices=2" if rest else "")

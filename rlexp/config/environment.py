@@ -64,6 +64,11 @@ class EnvConfig:
     action_bounds: str = setting(
         "clip", "How Box actions keep their bounds: clip, or tanh squashing.", choices=("clip", "tanh")
     )
+    action_masks: bool = setting(
+        True,
+        "Never take a choice that the environment forbids now: by info[action_mask], a method action_masks(), or the "
+        "part action_mask of a Dict observation.",
+    )
     seeding: str = setting(
         "offset",
         "Seeds of environments; offset: seed + rank * num_envs + i, so runs with neighbouring seeds share most of "

@@ -41,9 +41,10 @@ class ObservationSpec:
     """How an observation lies in one flat row.
 
     A row holds the real numbers first (`vector_size` float32), then the discrete values (one float32 each), then
-    images of real numbers (float32), then images of bytes (uint8). Without images a row is float32 of shape
-    [vector_size + len(discrete)]; with images it is uint8, and the float32 part takes four bytes a number. One tensor
-    holds any observation, so rollouts, minibatches and transport need not know what it is made of.
+    images of real numbers (float32), then the action mask (one float32, 0 or 1, for each option of each choice), then
+    images of bytes (uint8). Without images a row is float32 of shape
+    [vector_size + len(discrete) + mask]; with images it is uint8, and the float32 part takes four bytes a number. One
+    tensor holds any observation, so rollouts, minibatches and transport need not know what it is made of.
 
     Attributes:
         vector_size: real numbers.
@@ -53,6 +54,7 @@ class ObservationSpec:
         note: what was left out, in words; None: nothing.
         number_parts: name and count of the real numbers of each part of the observation that has some.
         choice_parts: name and count of the discrete values of each part of the observation that has some.
+        mask: elements of the action mask; 0: all actions are always allowed.
     """
 
     vector_size: int
@@ -62,12 +64,13 @@ class ObservationSpec:
     note: str | None = field(default=None, compare=False)
     number_parts: tuple[tuple[str, int], ...] = field(default=(), compare=False)
     choice_parts: tuple[tuple[str, int], ...] = field(default=(), compare=False)
+    mask: int = 0
 
     @property
     def floats(self) -> int:
         """Number of float32 in a row."""
         real = sum(image.size for image in self.images if image.levels == 0)
-        return self.vector_size + len(self.discrete) + real
+        return self.vector_size + len(self.discrete) + real + self.mask
 
     @property
     def row_size(self) -> int:
@@ -83,13 +86,15 @@ class ActionSpec:
     """What an action is.
 
     Attributes:
-        kind: 'discrete' (one choice), 'multidiscrete' (several choices) or 'box' (real numbers).
+        kind: 'discrete' (one choice), 'multidiscrete' (several choices), 'box' (real numbers) or 'mixed' (both).
         sizes: number of options of each choice; empty for 'box'.
         shape: shape of one action in the environment.
         start: first value of each choice.
         low: lower bounds, flat; empty for choices.
         high: upper bounds, flat; empty for choices.
         dtype: numpy's name of the type that the environment takes; '' for the type that a network gives.
+        container: 'dict' or 'tuple' where an action is one of those; else empty.
+        parts: what it holds, by key or index; the sizes and bounds of all of them, in order, are those above.
     """
 
     kind: str
@@ -99,6 +104,13 @@ class ActionSpec:
     low: tuple[float, ...]
     high: tuple[float, ...]
     dtype: str = field(default="", compare=False)
+    container: str = ""
+    parts: tuple[tuple[str | int, ActionSpec], ...] = ()
+
+    @property
+    def width(self) -> int:
+        """Numbers in the flat row of an action."""
+        return len(self.sizes) + len(self.low)
 
 
 @dataclass(frozen=True)

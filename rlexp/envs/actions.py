@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -15,7 +16,7 @@ from rlexp.errors import ConfigError
 Array = npt.NDArray[Any]
 MOST_OPTIONS = 1_024
 """Options of one choice up to which an integer box counts as a set of choices."""
-SUPPORTED = "Discrete, MultiDiscrete, MultiBinary and Box"
+SUPPORTED = "Discrete, MultiDiscrete, MultiBinary, Box, and Dict and Tuple of these"
 
 
 def action_spec(space: gymnasium.Space[Any]) -> ActionSpec:
@@ -26,6 +27,10 @@ def action_spec(space: gymnasium.Space[Any]) -> ActionSpec:
     """
     if isinstance(space, gymnasium.spaces.Discrete):
         return ActionSpec("discrete", (int(space.n),), (), (int(space.start),), (), (), space.dtype.name)
+    if isinstance(space, gymnasium.spaces.Dict):
+        return _nested("dict", dict(space.spaces))
+    if isinstance(space, gymnasium.spaces.Tuple):
+        return _nested("tuple", dict(enumerate(space.spaces)))
     if space.shape is not None and 0 in space.shape:
         raise ConfigError(f"the action space is {_shown(space)}, which leaves nothing to choose")
     if isinstance(space, gymnasium.spaces.MultiDiscrete):
@@ -44,6 +49,24 @@ def action_spec(space: gymnasium.Space[Any]) -> ActionSpec:
             "of floats and round it in the environment, or wrap it in gymnasium.wrappers.TransformAction"
         )
     return _choices(space, options, space.low)
+
+
+def _nested(container: str, spaces: dict[Any, gymnasium.Space[Any]]) -> ActionSpec:
+    """Return what an action of several parts is: the choices of all of them, then their real numbers."""
+    parts = []
+    for key, space in spaces.items():
+        try:
+            parts.append((key, action_spec(space)))
+        except ConfigError as error:
+            raise ConfigError(f"part {key!r} of the actions: {error}") from None
+    if not parts:
+        raise ConfigError(f"the action space is an empty {container}, which leaves nothing to choose")
+    sizes = tuple(size for _, part in parts for size in part.sizes)
+    low = tuple(value for _, part in parts for value in part.low)
+    high = tuple(value for _, part in parts for value in part.high)
+    kind = "mixed" if sizes and low else "box" if low else "multidiscrete"
+    shape = (len(sizes) + len(low),)
+    return ActionSpec(kind, sizes, shape, (0,) * len(sizes), low, high, "", container, tuple(parts))
 
 
 def _choices(space: gymnasium.Space[Any], sizes: Array, start: Array) -> ActionSpec:
@@ -78,15 +101,52 @@ def _bounds(action: ActionSpec, dtype: str) -> tuple[Array, Array]:
     return np.asarray(action.low, dtype), np.asarray(action.high, dtype)
 
 
-def environment_actions(actions: Array, spec: SpaceSpec, squash: bool) -> Array:
+def environment_actions(actions: Array, spec: SpaceSpec, squash: bool) -> Any:
     """Return sampled actions in the environment's own terms: within bounds, shaped and typed as it expects.
 
     Args:
         actions: as sampled, [N] or [N, A].
         spec: the spaces.
         squash: tanh squashing into the bounds instead of clipping.
+
+    Returns:
+        Actions [N, *]; where they are a Dict or a Tuple, one of such arrays.
     """
-    action = spec.action
+    return _taken(actions, spec.action, squash)
+
+
+def nth_action(actions: Any, number: int) -> Any:
+    """Return one of the actions that `environment_actions` returned."""
+    if isinstance(actions, dict):
+        return {key: nth_action(part, number) for key, part in actions.items()}
+    if isinstance(actions, tuple):
+        return tuple(nth_action(part, number) for part in actions)
+    return actions[number]
+
+
+def stacked(actions: Sequence[Any]) -> Any:
+    """Return single actions of an environment as one array [steps, *]; of a Dict or a Tuple as a dict of them."""
+    first = actions[0] if actions else None
+    if isinstance(first, dict):
+        return {str(key): stacked([action[key] for action in actions]) for key in first}
+    if isinstance(first, tuple):
+        return {str(number): stacked([action[number] for action in actions]) for number in range(len(first))}
+    return np.array(actions)
+
+
+def unstacked(actions: Any, space: gymnasium.Space[Any]) -> list[Any]:
+    """Undo `stacked`."""
+    if isinstance(actions, dict) and isinstance(space, gymnasium.spaces.Dict):
+        parts = {key: unstacked(actions[str(key)], part) for key, part in space.spaces.items()}
+        return [dict(zip(parts, each, strict=True)) for each in zip(*parts.values(), strict=True)]
+    if isinstance(actions, dict) and isinstance(space, gymnasium.spaces.Tuple):
+        return list(zip(*(unstacked(actions[str(i)], part) for i, part in enumerate(space.spaces)), strict=True))
+    return list(actions)
+
+
+def _taken(actions: Array, action: ActionSpec, squash: bool) -> Any:
+    if action.container:
+        return _split(actions, action, squash)
     if action.kind != "box":
         return _chosen(actions, action)
     dtype = action.dtype or "float32"
@@ -100,6 +160,20 @@ def environment_actions(actions: Array, spec: SpaceSpec, squash: bool) -> Array:
         bounded = actions.astype(dtype, copy=False).clip(low, high)
     shaped: Array = bounded.reshape(-1, *action.shape)
     return shaped
+
+
+def _split(actions: Array, action: ActionSpec, squash: bool) -> Any:
+    """Return rows [N, A] of choices and then real numbers as the parts of a Dict or a Tuple."""
+    taken, choice, real = {}, 0, len(action.sizes)
+    for key, part in action.parts:
+        choices = actions[:, choice : choice + len(part.sizes)]
+        choice, start = choice + len(part.sizes), real
+        real += len(part.low)
+        rows = actions[:, start:real]
+        if part.sizes:
+            rows = np.concatenate([choices, rows], 1) if part.low else choices.astype(np.int64)
+        taken[key] = _taken(rows[:, 0] if part.kind == "discrete" else rows, part, squash)
+    return taken if action.container == "dict" else tuple(taken.values())
 
 
 def _chosen(actions: Array, action: ActionSpec) -> Array:

@@ -26,6 +26,7 @@ def make_environments(
     seeds: Sequence[int] | None = None,
     infos: Sequence[str] = (),
     restorable: bool = True,
+    mask: int = 0,
 ) -> VectorEnvironment:
     """Build `num_envs` environments, episodes of the first of which are recorded if `video` says which.
 
@@ -38,6 +39,7 @@ def make_environments(
         seeds: of their first resets, from which the randomness of their construction derives too; None: only of resets.
         infos: names of the values of infos that `StepResult.infos` is to have.
         restorable: whether there will be a `state`; else no memory is spent on it.
+        mask: elements of the action mask in their observations; 0: there is none.
 
     Raises:
         Fault: an environment does not build.
@@ -45,13 +47,13 @@ def make_environments(
     if config.resets_on_next_step:
         return (next_step.pooled if config.backend == "envpool" else next_step.native)(config, num_envs, infos)
     makers = [
-        maker(config, i, video if i == 0 else None, None if seeds is None else seeds[i], infos, restorable)
+        maker(config, i, video if i == 0 else None, None if seeds is None else seeds[i], infos, restorable, mask > 0)
         for i in range(num_envs)
     ]
     if config.vectorization == "async":
-        return VectorEnvironment(Workers(makers), infos, reading_of(config), bool(config.wrappers))
+        return VectorEnvironment(Workers(makers), infos, reading_of(config, mask), bool(config.wrappers))
     envs = SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP, copy=False)
-    return VectorEnvironment(envs, infos, reading_of(config), bool(config.wrappers))
+    return VectorEnvironment(envs, infos, reading_of(config, mask), bool(config.wrappers))
 
 
 def ordinary(config: EnvConfig) -> EnvConfig:

@@ -16,15 +16,17 @@ from rlexp.config.code import wrappers_of
 from rlexp.config.schema import Config
 from rlexp.data.generators import kept_generators
 from rlexp.data.spaces import SpaceSpec
+from rlexp.envs.actions import action_spec
 from rlexp.envs.build import ordinary
 from rlexp.envs.headless import check_drawing, prepare_drawing
 from rlexp.envs.make import make_environment
+from rlexp.envs.masks import MASK, WithActionMask, has_method, options, shows_mask
 from rlexp.envs.next_step import check_next_step
 from rlexp.envs.reading import reading_of
 from rlexp.envs.spaces import space_spec
 from rlexp.envs.tensors import TIME_LIMITS
 from rlexp.envs.text import text_note
-from rlexp.envs.trial import check_trial, close
+from rlexp.envs.trial import check_trial, close, first_info
 from rlexp.envs.unknown import outdated, pip_install, unregistered
 from rlexp.errors import ConfigError, described
 
@@ -79,12 +81,20 @@ def _checked(config: Config) -> SpaceSpec:
     except (Exception, SystemExit) as error:
         raise ConfigError(f"env.id={env_id} does not build: {described(error)}{_kept(error)}") from error
     try:
-        spec = space_spec(env.observation_space, env.action_space, reading_of(config.env), text_note(env))
+        action_spec(env.action_space)  # before anything of it is sampled
         modes = env.metadata.get("render_modes") or []
         if config.capture_video and not {"rgb_array", "rgb_array_list"} & set(modes):
             raise ConfigError(f"capture_video=true, but {env_id} has no render mode rgb_array")
-        if config.env.check:
-            _try(env, config)
+        mask = _try(env, config)
+        if mask and not shows_mask(env):
+            env = WithActionMask(env)
+        reading = reading_of(config.env, mask)
+        spec = space_spec(env.observation_space, env.action_space, reading, _note(env, mask))
+        if spec.observation.mask not in (0, mask):
+            raise ConfigError(
+                f"the part action_mask of the observation has {spec.observation.mask} elements, but the actions have "
+                f"{mask} options; env.action_masks=false leaves masks out"
+            )
     except ConfigError as error:
         raise ConfigError(f"env.id={env_id}: {error}") from error.__cause__
     finally:
@@ -111,9 +121,10 @@ def _check_evaluated(config: Config, spec: SpaceSpec) -> None:
     left_out = [entry.path for entry in wrappers_of(config.env) if entry.train_only]
     if not left_out:
         return
-    env = make_environment(ordinary(config.env))
+    mask = spec.observation.mask
+    env = make_environment(ordinary(config.env), masked=mask > 0)
     try:
-        found = space_spec(env.observation_space, env.action_space, reading_of(config.env))
+        found = space_spec(env.observation_space, env.action_space, reading_of(config.env, mask))
     finally:
         env.close()
     if found != spec:
@@ -132,19 +143,34 @@ def video_note(config: Config) -> str | None:
     return f"capture_video=true records the test episode only: {chosen} steps all environments at once"
 
 
-def _try(env: gymnasium.Env[Any, Any], config: Config) -> None:
+def _try(env: gymnasium.Env[Any, Any], config: Config) -> int:
     """Try the environment out, as if nothing had happened: no global generator is left in another state.
+
+    Returns:
+        The elements of its action masks; 0 where it has none, or none are wanted.
 
     Raises:
         ConfigError: it is wrong; where it raised, its traceback is in a file that the message names.
     """
+    seconds = config.fabric.timeout_seconds
+    choices = options(env.action_space) if config.env.action_masks and not config.env.resets_on_next_step else 0
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of gymnasium's own checker
-            check_trial(env, config.fabric.timeout_seconds)
-            close(env, config.fabric.timeout_seconds)
+            if config.env.check:
+                check_trial(env, seconds)
+            masked = choices > 0 and (shows_mask(env) or has_method(env) or MASK in first_info(env, seconds))
+            if config.env.check:
+                close(env, seconds)
     except ConfigError as error:
         raise ConfigError(f"{error}{_kept(error.__cause__)}") from error.__cause__
+    return choices if masked else 0
+
+
+def _note(env: gymnasium.Env[Any, Any], mask: int) -> str | None:
+    """Return what to tell a person of what is left out of the observation, and of action masks."""
+    said = [text_note(env), f"actions: masks of {mask} options (env.action_masks=false ignores them)" if mask else None]
+    return "; ".join(filter(None, said)) or None
 
 
 def _kept(error: BaseException | None) -> str:

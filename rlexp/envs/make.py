@@ -17,6 +17,7 @@ from rlexp.envs.encoder import VideoSettings
 from rlexp.envs.globals import OwnGlobals
 from rlexp.envs.guard import Guard
 from rlexp.envs.headless import prepare_drawing
+from rlexp.envs.masks import WithActionMask, shows_mask
 from rlexp.envs.packages import import_for
 from rlexp.envs.raw import RawReturns
 from rlexp.envs.restore import Replay
@@ -31,7 +32,11 @@ CONSTRUCTION = 1
 
 
 def make_environment(
-    config: EnvConfig, video: VideoSettings | None = None, drawing: bool = False, checked: bool = False
+    config: EnvConfig,
+    video: VideoSettings | None = None,
+    drawing: bool = False,
+    checked: bool = False,
+    masked: bool = False,
 ) -> Env:
     """Build one environment.
 
@@ -40,6 +45,7 @@ def make_environment(
         video: which of its episodes are recorded; None: none.
         drawing: whether `render` returns frames though nothing is recorded.
         checked: whether gymnasium's passive checker watches the first calls.
+        masked: whether its observations have an action mask as a part.
     """
     kwargs: dict[str, Any] = copy.deepcopy(config.kwargs)  # an environment may write into what it is given
     if config.max_episode_steps is not None:
@@ -59,6 +65,8 @@ def make_environment(
     env = without_text(env)
     if config.frame_stack > 1:
         env = FrameStackObservation(env, config.frame_stack)
+    if masked and not shows_mask(env):
+        env = WithActionMask(env)
     return env if video is None else VideoRecorder(env, video, config.action_repeat)
 
 
@@ -99,6 +107,7 @@ def maker(
     seed: int | None = None,
     infos: Sequence[str] = (),
     restorable: bool = True,
+    masked: bool = False,
 ) -> Callable[[], Env]:
     """Return a function without arguments that builds an environment, such that its episodes can be played again.
 
@@ -109,6 +118,7 @@ def maker(
         seed: of its first reset, from which the randomness of its construction derives; None: not known yet.
         infos: names of the values of its infos to keep, see `Guard`.
         restorable: whether its episodes must come back; else no actions are kept.
+        masked: whether its observations have an action mask as a part.
     """
 
     def make() -> Env:
@@ -116,7 +126,7 @@ def maker(
         if seed is not None:
             own.seed(int(np.random.SeedSequence([seed, CONSTRUCTION]).generate_state(1)[0]))
         with own.running(reset=True):
-            env = make_environment(config, video)
+            env = make_environment(config, video, masked=masked)
         return Replay(Guard(env, number, infos), own, restorable)
 
     return make

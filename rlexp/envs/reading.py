@@ -52,16 +52,18 @@ class Reading:
         images: 'pixels' or 'symbols' for arrays of two or more axes; 'auto': by bounds and size.
         channels: 'first' or 'last' for the axis of their channels; 'auto': by the lengths of the axes.
         frames: observations stacked along a first axis, which is there where there is more than one.
+        masks: whether the part `action_mask` of a Dict says which actions are allowed.
     """
 
     images: str = "auto"
     channels: str = "auto"
     frames: int = 1
+    masks: bool = False
 
 
-def reading_of(config: EnvConfig) -> Reading:
-    """Return how the settings of an environment have its arrays read."""
-    return Reading(config.images, config.channels, config.frame_stack)
+def reading_of(config: EnvConfig, mask: int = 0) -> Reading:
+    """Return how the settings of an environment have its arrays read, where its observations have a mask so long."""
+    return Reading(config.images, config.channels, config.frame_stack, mask > 0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from typing import Any, SupportsFloat
 import gymnasium
 import numpy as np
 
+from rlexp.envs.actions import stacked, unstacked
 from rlexp.envs.globals import OwnGlobals
 from rlexp.envs.guard import Guard, core
 from rlexp.envs.randomness import OwnGenerators, plain, same
@@ -113,7 +114,7 @@ class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._since += 1
         if self._since <= self._longest:
             # A view into a buffer of the caller keeps its value only as a copy.
-            self._actions.append(action.copy() if isinstance(action, np.ndarray) else action)
+            self._actions.append(copy.deepcopy(action) if isinstance(action, np.ndarray | dict | tuple) else action)
         if self._globals.active:
             with self._globals.running():
                 observation, reward, terminated, truncated, info = self._take(action)
@@ -137,7 +138,7 @@ class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
         return {
             "seed": self._seed,
             "before": self._before and self._before | {"own": plain(self._before["own"])},
-            "actions": np.array(self._actions) if kept else None,
+            "actions": stacked(self._actions) if kept else None,
             "lives": np.array(self._lives, np.int64),
             "now": self._states(),
             "episode": episode,
@@ -163,11 +164,11 @@ class Replay(gymnasium.Wrapper[Any, Any, Any, Any]):
                 load_simulator_state(self._base, record["before"]["simulator"])
             observation, _ = self.reset(seed=None if record["before"] else record["seed"])
             lives = record["lives"].tolist()
-            for number, action in enumerate(record["actions"]):
+            for number, action in enumerate(unstacked(record["actions"], self.env.action_space)):
                 for _ in range(lives.count(number)):
                     self.reset()
                 observation, *_ = self.step(action)
-            for _ in range(lives.count(len(record["actions"]))):
+            for _ in range(lives.count(record["steps"])):
                 observation, _ = self.reset()
         except Exception:  # whatever it is: the episode did not come back, and the caller says so
             return None, False

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from rlexp.data.spaces import ObservationSpec, SpaceSpec
 from rlexp.envs.actions import action_spec
+from rlexp.envs.masks import MASK, without_mask
 from rlexp.envs.reading import Part, Reading, read
 from rlexp.errors import Fault
 
@@ -22,6 +23,7 @@ class Packer:
     """Packs batches of observations of one space into rows, [N, D] float32 or uint8 (see `ObservationSpec`)."""
 
     def __init__(self, space: gymnasium.Space[Any], reading: Reading = DEFAULT) -> None:
+        space, self._mask = without_mask(space, reading)
         parts = read(space, reading)
         images = [(part, part.image) for part in parts if part.image is not None]
         self._numbers = [part for part in parts if part.image is None and not part.sizes]
@@ -35,11 +37,14 @@ class Packer:
             number_parts=tuple((part.name, int(np.prod(part.shape))) for part in self._numbers),
             choice_parts=tuple((part.name, len(part.sizes)) for part in self._choices),
             description="; ".join(f"{part.name}: {part.words}" if part.path else part.words for part in parts),
+            mask=self._mask,
         )
         self.dtype = np.dtype(np.uint8 if images else np.float32)
         self._floats = self.spec.floats
         # Most observations: one box of floats.
-        self._plain = len(self._numbers) == len(parts) == 1 and not parts[0].path and parts[0].scale is None
+        self._plain = (
+            not self._mask and len(self._numbers) == len(parts) == 1 and not parts[0].path and parts[0].scale is None
+        )
 
     def pack(self, observations: Any, out: Array) -> None:
         """Write a batch of N observations, as a vector environment returns it, into `out`, [N, D].
@@ -58,6 +63,8 @@ class Packer:
             start = _write_choices(part, _found(observations, part), real, start)
         for part in self._real_images:
             start = _write_numbers(part, _channels_first(part, _found(observations, part)), real, start)
+        if self._mask:
+            real[:, start:] = observations[MASK].reshape(len(out), -1)[:, -self._mask :]
         start = 4 * self._floats
         for part in self._byte_images:
             start = _write_bytes(part, _found(observations, part), out, start)

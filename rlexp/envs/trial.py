@@ -36,13 +36,13 @@ def check_trial(env: Env, seconds: float) -> None:
     for layer in dict.fromkeys((core(env), env)):
         env.action_space.seed(0)
         layer.action_space.seed(0)
-        observation = _reset(layer, seconds)
+        observation, _ = _reset(layer, seconds)
         _check_observation(layer, observation, "reset")
         for _ in range(STEPS):
             observation, done = _step(layer, seconds)
             _check_observation(layer, observation, "step")
             if done:
-                _check_observation(layer, _reset(layer, seconds, None), "reset")
+                _check_observation(layer, _reset(layer, seconds, None)[0], "reset")
 
 
 def close(env: Env, seconds: float) -> None:
@@ -55,7 +55,16 @@ def close(env: Env, seconds: float) -> None:
         env.close()
 
 
-def _reset(env: Env, seconds: float, seed: int | None = 0) -> Any:
+def first_info(env: Env, seconds: float) -> dict[str, Any]:
+    """Reset an environment and return its info.
+
+    Raises:
+        ConfigError: it raised, or returned something else.
+    """
+    return _reset(env, seconds)[1]
+
+
+def _reset(env: Env, seconds: float, seed: int | None = 0) -> tuple[Any, dict[str, Any]]:
     with _told("reset", seconds):
         result = env.reset(seed=seed)
     if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[1], dict):
@@ -63,7 +72,7 @@ def _reset(env: Env, seconds: float, seed: int | None = 0) -> Any:
             f"reset returned {_kind(result)}, but gymnasium asks for (observation, info) with info a dict: "
             f"{source_of(env.unwrapped, 'reset')}"
         )
-    return result[0]
+    return result
 
 
 def _step(env: Env, seconds: float) -> tuple[Any, bool]:

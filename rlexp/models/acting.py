@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from rlexp.models.actor import Actor
+from rlexp.models.mixed import FORBIDDEN
 from rlexp.models.preprocessor import tanh
 from rlexp.models.torso import transposed
 
@@ -44,7 +45,9 @@ def fast_forward(actor: Actor) -> Callable[[Tensor], Tensor]:
         for layer_weight, layer_bias in hidden:
             features = activation(torch.addmm(layer_bias, features, layer_weight))
         outputs = torch.addmm(bias, features, weight)
-        return outputs if log_std is None else torch.cat([outputs, log_std.expand_as(outputs)], -1)
+        if log_std is not None:
+            outputs = torch.cat([outputs, log_std.expand(*outputs.shape[:-1], -1)], -1)
+        return actor.masked(rows, outputs)
 
     return forward
 
@@ -127,7 +130,7 @@ def _numpy_forward(actor: Actor, count: int) -> Callable[[Array], Array]:
 
     *hidden, head = (with_room(weight, bias) for weight, bias in _layers(actor))
     free = None if actor.log_std is None else actor.log_std.detach().expand(count, -1).numpy()
-    dot, add = np.dot, np.add
+    dot, add, forbidden = np.dot, np.add, actor.mask
 
     def forward(rows: Array) -> Array:
         features = rows if preprocess is None else preprocess.for_actor(*preprocess(torch.from_numpy(rows)))[0].numpy()
@@ -137,6 +140,8 @@ def _numpy_forward(actor: Actor, count: int) -> Callable[[Array], Array]:
             features = out
         weight, bias, out = head
         add(dot(features, weight, out), bias, out)
+        if forbidden:
+            out[:, :forbidden][rows[:, -forbidden:] == 0] = FORBIDDEN
         return out if free is None else np.concatenate([out, free], -1)
 
     return forward

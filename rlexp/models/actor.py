@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from rlexp.data.spaces import ActionSpec
 from rlexp.models.distributions import Distribution
+from rlexp.models.mixed import masked
 from rlexp.models.preprocessor import Preprocessor
 from rlexp.models.torso import Torso
 
@@ -51,7 +52,16 @@ class Actor(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """Return the parameters of the action distribution, [B, P], for rows [B, D]."""
-        return self.parameters_of(self.torso(*self.preprocessor.for_actor(*self.preprocessor(rows))))
+        return self.masked(rows, self.parameters_of(self.torso(*self.preprocessor.for_actor(*self.preprocessor(rows)))))
+
+    @property
+    def mask(self) -> int:
+        """Elements of the action mask in each row; 0: there is none."""
+        return self.preprocessor.spec.mask
+
+    def masked(self, rows: Tensor, params: Tensor) -> Tensor:
+        """Return parameters [B, P] in which options that rows [B, D] forbid have probability 0."""
+        return masked(params.float(), self.preprocessor.mask(rows)) if self.mask else params
 
     def parameters_of(self, features: Tensor) -> Tensor:
         """Return the distribution's parameters, [B, P], for features [B, F] of the torso."""

@@ -11,7 +11,7 @@ from rlexp.data.batch import Prediction
 from rlexp.data.spaces import SpaceSpec
 from rlexp.models.actor import Actor
 from rlexp.models.agent import Agent
-from rlexp.models.distributions import build_distribution
+from rlexp.models.mixed import build_distribution
 from rlexp.models.preprocessor import Preprocessor, orthogonal
 from rlexp.models.torso import Torso, TorsoSettings
 
@@ -107,6 +107,6 @@ class ActorCritic(Agent):
         inputs = preprocessor(rows)
         actor_features = self.actor.torso(*preprocessor.for_actor(*inputs))
         critic_features = actor_features if self.shared_torso else self.critic.torso(*inputs)
-        params = self.actor.parameters_of(actor_features).float()
+        params = self.actor.masked(rows, self.actor.parameters_of(actor_features)).float()
         log_prob, entropy = self.actor.distribution.log_prob_and_entropy(params, actions)
         return Prediction(log_prob=log_prob, entropy=entropy, values=self.critic.of_features(critic_features))

@@ -15,8 +15,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax, softplus
 
-from rlexp.data.spaces import ActionSpec
-
 Array = np.ndarray[Any, Any]
 
 # The logistic density of scale 1/2, which is sech(u)^2 / 2, as a mixture of five normal densities of mean 0: standard
@@ -231,12 +229,3 @@ def _mean_log_cosh(mean: Tensor, std: Tensor) -> Tensor:
 def _log_tanh_slope(u: Tensor) -> Tensor:
     """Return log(1 - tanh(u)^2), stable for large |u|."""
     return 2 * (math.log(2) - u - softplus(-2 * u))
-
-
-def build_distribution(action: ActionSpec, squash: bool) -> Distribution:
-    """Return the distribution for a space: categorical for choices, Gaussian (squashed on request) for real actions."""
-    if action.kind == "discrete":
-        return Categorical(action.sizes[0])
-    if action.kind == "multidiscrete":
-        return MultiCategorical(action.sizes)
-    return (TanhGaussian if squash else Gaussian)(len(action.low))

@@ -71,7 +71,7 @@ class Preprocessor(nn.Module):
         self.spec = spec
         self.clip = clip
         self.normalizer = ObservationNormalizer(spec.vector_size) if normalize and spec.vector_size else None
-        plain = not spec.discrete and not spec.images and dtype == torch.float32
+        plain = not spec.discrete and not spec.images and not spec.mask and dtype == torch.float32
         self.identity = plain and clip is None and self.normalizer is None and not critic_keys
         self.vector_features = spec.vector_size + sum(spec.discrete)
         self.floats, self.choices = spec.floats, len(spec.discrete)
@@ -88,6 +88,10 @@ class Preprocessor(nn.Module):
     def raw_vector(self, rows: Tensor) -> Tensor:
         """Return the real numbers of rows [B, D], not normalised: [B, vector_size] float32."""
         return self._real(rows)[..., : self.spec.vector_size]
+
+    def mask(self, rows: Tensor) -> Tensor:
+        """Return the action masks of rows [B, D]: [B, mask] float32."""
+        return self._real(rows)[..., self.floats - self.spec.mask : self.floats]
 
     def _real(self, rows: Tensor) -> Tensor:
         """Return the float32 part of rows [*, D]."""

@@ -128,7 +128,9 @@ def evaluate(
         for start in range(0, episodes, ENVIRONMENTS):
             part = seeds[start : start + ENVIRONMENTS]
             first, steps = video if start == 0 else None, sum(each.length for each in results)
-            envs = make_environments(ordinary(config.env), len(part), first, seeds=part, restorable=False)
+            envs = make_environments(
+                ordinary(config.env), len(part), first, seeds=part, restorable=False, mask=actor.mask
+            )
             try:
                 shown = _after(progress, len(results), steps)
                 results += _play(

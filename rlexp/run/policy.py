@@ -13,10 +13,11 @@ import torch
 from rlexp.config.schema import EVAL_SEED_START, Config
 from rlexp.data.generators import kept_generators
 from rlexp.data.spaces import SpaceSpec
-from rlexp.envs.actions import environment_actions
+from rlexp.envs.actions import environment_actions, nth_action
 from rlexp.envs.make import Env, make_environment
+from rlexp.envs.masks import MASK, with_mask
 from rlexp.envs.reading import reading_of
-from rlexp.envs.spaces import Packer
+from rlexp.envs.spaces import Packer, space_spec
 from rlexp.errors import ConfigError
 from rlexp.models.acting import FastActor
 from rlexp.models.actor import Actor
@@ -31,7 +32,7 @@ class Policy:
         config: the experiment, its environment as evaluation plays it.
         actor: the network.
         spec: the spaces, as the network takes them.
-        observation_space: of the environment; gymnasium's.
+        observation_space: of the environment; gymnasium's. One that gives action masks has them as a part.
         action_space: of the environment; gymnasium's.
         env_steps: environment steps of its training.
     """
@@ -45,7 +46,9 @@ class Policy:
     _packer: Packer
     _generator: torch.Generator
 
-    def act(self, observation: Any, state: Any = None, deterministic: bool = True) -> tuple[Any, Any]:
+    def act(
+        self, observation: Any, state: Any = None, deterministic: bool = True, action_mask: Any = None
+    ) -> tuple[Any, Any]:
         """Return the action for an observation, or one for each of a batch, as the environment takes it.
 
         Args:
@@ -53,6 +56,7 @@ class Policy:
                 Dict or Tuple.
             state: what the call before returned; None at the start of an episode. Networks without memory have none.
             deterministic: whether the most probable action is taken rather than a sample.
+            action_mask: of an environment that gives masks, or a batch of them: 1 for each option that is allowed.
 
         Returns:
             The action, or a batch of them, and the state for the next call.
@@ -60,6 +64,8 @@ class Policy:
         Raises:
             ConfigError: the observation is none of the space.
         """
+        if self.actor.mask and not (isinstance(observation, dict) and MASK in observation and action_mask is None):
+            observation = with_mask(observation, action_mask, self.observation_space)
         batched = _is_batch(observation, self.observation_space)
         if batched:
             count = len(_first_part(observation))
@@ -74,7 +80,7 @@ class Policy:
             else:
                 actions = acting.sampler(self.actor.noise((1, len(rows)), self._generator))(0, rows)
         taken = environment_actions(actions, self.spec, self.actor.squash)
-        return (taken if batched else taken[0]), state
+        return (taken if batched else nth_action(taken, 0)), state
 
     def seed(self, seed: int) -> None:
         """Let sampled actions start from a seed."""
@@ -86,19 +92,17 @@ class Policy:
         Args:
             render: whether `render()` returns frames.
         """
-        return make_environment(self.config.env, drawing=render)
+        return make_environment(self.config.env, drawing=render, masked=self.actor.mask > 0)
 
 
 def load_policy(path: Path, env_id: str | None = None, named: Sequence[str] = ()) -> Policy:
     """Return the policy of a checkpoint; see `rlexp.command.api.load`."""
     config, actor, state = load_actor(path, env_id, named=named)
     with kept_generators():
-        env = make_environment(config.env)
-        packer = Packer(env.observation_space, reading_of(config.env))
+        env = make_environment(config.env, masked=actor.mask > 0)
         env.close()
-    from rlexp.envs.spaces import space_spec
-
-    spec = space_spec(env.observation_space, env.action_space, reading_of(config.env))
+    reading = reading_of(config.env, actor.mask)
+    packer, spec = Packer(env.observation_space, reading), space_spec(env.observation_space, env.action_space, reading)
     generator = torch.Generator().manual_seed(EVAL_SEED_START + config.seed)
     spaces = env.observation_space, env.action_space
     return Policy(config, actor.eval(), spec, *spaces, state.env_steps, packer, generator)

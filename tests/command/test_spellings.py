@@ -295,6 +295,7 @@ algo=ppo_recurrent                      -> algo=ppo env.frame_stack=4 (recurrent
 --env CartPole-v1 --algo ppo            -> env.id=CartPole-v1; algo=ppo
 --algo sac                              -> says: algorithms here: algo=a2c, algo=ppo
 --algo ppo_lstm                         -> algo=ppo env.frame_stack=4 (recurrent networks are not there)
+--algo ppo_mask                         -> algo=ppo (action masks are used where the environment gives them)
 agent=ppo                               -> algo=ppo
 track=true                              -> logger=[csv,tensorboard,wandb]
 --track                                 -> logger=[csv,tensorboard,wandb]

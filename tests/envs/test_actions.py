@@ -3,14 +3,18 @@ import pytest
 import torch
 from gymnasium.spaces import Box, Dict, Discrete, Graph, MultiBinary, MultiDiscrete, OneOf, Sequence, Text, Tuple
 
+import rlexp
 from rlexp.data.spaces import ActionSpec
 from rlexp.envs.actions import action_spec, environment_actions
 from rlexp.envs.spaces import space_spec
 from rlexp.errors import ConfigError
-from rlexp.models.distributions import build_distribution
+from rlexp.models.distributions import Gaussian, MultiCategorical
+from rlexp.models.mixed import build_distribution
 from tests.collect.test_tensor_player import player_of
+from tests.commands import summary
 from tests.envs.test_vector import Stepped
 from tests.helpers import agent
+from tests.topology.ranks import launched
 
 
 def spec_of(space):
@@ -113,9 +117,9 @@ def test_actions_of_tensor_environments_stay_in_the_space(bounds):
 @pytest.mark.parametrize(
     ("space", "message"),
     [
-        (Text(5), "the action space is Text.* supported: Discrete, MultiDiscrete, MultiBinary and Box; gymnasium"),
-        (Dict({"a": Discrete(2)}), "the action space is Dict.*TransformAction"),
-        (Tuple([Discrete(2), Box(-1, 1, (2,))]), "the action space is Tuple.*TransformAction"),
+        (Text(5), "the action space is Text.* supported: Discrete, MultiDiscrete, MultiBinary, Box, and Dict"),
+        (Dict({"a": Text(5)}), "part 'a' of the actions: the action space is Text.*TransformAction"),
+        (Tuple([]), "an empty tuple, which leaves nothing to choose"),
         (Sequence(Discrete(2)), "the action space is Sequence.*TransformAction"),
         (Graph(Discrete(2), None), "the action space is Graph.*TransformAction"),
         (OneOf([Discrete(2), Discrete(3)]), "the action space is OneOf.*TransformAction"),
@@ -190,3 +194,33 @@ def test_a_rollout_gives_environments_actions_of_their_space(action, vectorizati
     )  # fmt: skip
     assert player.collect().rollout.rewards.shape == (20, 2)
     player.close()
+
+
+@pytest.mark.parametrize("bounds", ["clip", "tanh"])
+def test_actions_of_parts_are_taken_and_learned(bounds, tmp_path):
+    words = ("env=gym", "env.id=tests.environments:Orders-v0", f"env.action_bounds={bounds}", "eval.episodes=8")
+    launched(tmp_path / "run", *words, "env.num_envs=8", "algo.log_std_init=-1", "algo.gamma=0.1", updates=60)
+    assert summary(tmp_path / "run")["eval"]["mean_return"] > 10  # of 16; below 3 by chance
+
+
+def test_a_policy_returns_actions_of_parts_as_the_environment_takes_them(tmp_path):
+    launched(tmp_path / "run", "env=gym", "env.id=tests.environments:Orders-v0", updates=2)
+    policy = rlexp.load(tmp_path / "run", env_id="tests.environments:Orders-v0")
+    observation = np.zeros(5, np.float32)
+    assert policy.action_space.contains(policy.act(observation)[0])
+    many, _ = policy.act(np.zeros((3, 5), np.float32), deterministic=False)
+    assert many["speed"].shape == (3, 1, 2) and many["flags"][0].shape == (3, 1) and many["kind"].min() >= 1
+
+
+def test_a_distribution_of_choices_and_real_numbers_is_the_product_of_both():
+    torch.manual_seed(0)
+    spec = action_spec(Dict({"a": Discrete(3), "b": Box(-1, 1, (2,)), "c": MultiDiscrete([2, 4])}))
+    assert (spec.kind, spec.sizes, spec.width) == ("mixed", (3, 2, 4), 5)
+    made, choices, real = build_distribution(spec, False), MultiCategorical((3, 2, 4)), Gaussian(2)
+    params = torch.randn(7, made.num_params)
+    actions = made.sample(params, made.noise((7,), torch.Generator().manual_seed(1)))
+    logits, rest = params[:, :9], params[:, 9:]
+    expected = choices.log_prob(logits, actions[:, :3].long()) + real.log_prob(rest, actions[:, 3:])
+    assert torch.equal(made.log_prob(params, actions), expected)
+    assert torch.equal(made.entropy(params), choices.entropy(logits) + real.entropy(rest))
+    assert torch.equal(made.mode(params)[:, 3:], rest[:, :2])

@@ -6,7 +6,8 @@ from torch.distributions import Categorical as TorchCategorical
 from torch.distributions import Independent, Normal, TanhTransform, TransformedDistribution
 
 from rlexp.data.spaces import ActionSpec
-from rlexp.models.distributions import Categorical, Gaussian, MultiCategorical, TanhGaussian, build_distribution
+from rlexp.models.distributions import Categorical, Gaussian, MultiCategorical, TanhGaussian
+from rlexp.models.mixed import build_distribution
 from tests.helpers import generator
 
 FAMILIES = [Categorical(4), MultiCategorical((2, 3, 4)), Gaussian(3), TanhGaussian(3)]

@@ -31,12 +31,19 @@ CASES = {
         "env=gym", "env.id=tests.environments:Mixed-v0", "model=custom", "model.path=tests.own:Sums",
         "model.layer_norm=true", *TOPOLOGIES["decoupled 3 overlap"],
     ),
+    "masks and choices": ("env=gym", "env.id=tests.environments:Doors-v0", "env.vectorization=async"),
+    "actions of parts": (
+        "env=gym", "env.id=tests.environments:Orders-v0", *TOPOLOGIES["decoupled 2"], "env.action_bounds=tanh",
+    ),
     "wrappers": (
         "env.wrappers=[tests.own:Lives, tests.own:Doubled, {wrapper: 'gymnasium.wrappers:NormalizeObservation'}]",
         "env.vectorization=async",
     ),
 }  # fmt: skip
-FAST = {"coupled 1", "coupled 2", "decoupled 3 overlap", "async", "wrappers", "own network"}
+FAST = {
+    "coupled 1", "coupled 2", "decoupled 3 overlap", "async", "wrappers", "own network", "masks and choices",
+    "actions of parts",
+}  # fmt: skip
 
 
 def rewound(run_dir: Path, updates: int, folder: Path) -> Path:
