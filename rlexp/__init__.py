@@ -4,7 +4,7 @@ __version__ = "0.1.0"
 
 from typing import TYPE_CHECKING, Any
 
-from rlexp import early
+from rlexp.launch import early
 
 if TYPE_CHECKING:
     from rlexp.command.api import compose, evaluate, load, train

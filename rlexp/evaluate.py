@@ -12,7 +12,6 @@ a module, whose code is then run; plugins names modules with other code of yours
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import signal
@@ -22,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlexp.command.arguments import asks_version, find_modules_here, named_plugins, read_evaluation
+from rlexp.command.arguments import asks_version, find_modules_here
+from rlexp.command.options import parsed
 from rlexp.config.compose import load_plugins
 from rlexp.config.schema import EVAL_SEED_START, STREAMS
 from rlexp.errors import ConfigError, Fault, Interrupted
@@ -30,7 +30,7 @@ from rlexp.files.summary import write_json
 from rlexp.files.trust import check_links
 from rlexp.launch.stopping import stoppable
 from rlexp.launch.threads import wait_politely
-from rlexp.settings import check, setting
+from rlexp.settings import setting
 from rlexp.show.display import EvaluationDisplay
 
 if TYPE_CHECKING:
@@ -59,28 +59,7 @@ def parse(arguments: Sequence[str]) -> Options:
     Raises:
         ConfigError: a key is unknown, a value is wrong, or the checkpoint is missing.
     """
-    from omegaconf import OmegaConf  # not at the start: --help need not wait for it
-    from omegaconf.errors import OmegaConfBaseException
-
-    types = {option.name: option.type for option in dataclasses.fields(Options)}
-    keys = ", ".join(types)
-    options = OmegaConf.structured(Options)
-    for argument in read_evaluation(arguments, {name: kind == "bool" for name, kind in types.items()}):
-        key, equals, text = argument.partition("=")
-        if not equals:
-            raise ConfigError(f"{argument!r} is not of the form key=value; keys: {keys}")
-        if key not in types:
-            raise ConfigError(f"unknown key {key!r}; allowed: {keys}")
-        try:
-            options[key] = None if text == "null" else named_plugins([argument]) if key == "plugins" else text
-        except OmegaConfBaseException:
-            raise ConfigError(f"{key}={text} is not allowed; its type is {types[key]}") from None
-    if OmegaConf.is_missing(options, "checkpoint"):
-        raise ConfigError("checkpoint has no value; give it as checkpoint=PATH")
-    values = OmegaConf.to_object(options)
-    assert isinstance(values, Options)
-    check(values)
-    return values
+    return parsed(arguments, Options)
 
 
 def main(options: Options) -> dict[str, Any]:

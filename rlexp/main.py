@@ -14,7 +14,6 @@ import hydra
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from rlexp import early
 from rlexp.command import sweep
 from rlexp.command.arguments import asks_version, find_modules_here, named_plugins, read
 from rlexp.command.check import check_job
@@ -26,6 +25,7 @@ from rlexp.config.compose import load_plugins, register
 from rlexp.config.explain import explain
 from rlexp.config.places import conf_dir
 from rlexp.errors import ConfigError, Interrupted
+from rlexp.launch import early
 from rlexp.launch.stopping import noted_stop
 from rlexp.launch.threads import wait_politely
 

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from rlexp.command.ending import Command, remove_empty
 from rlexp.config.compose import plain
 from rlexp.config.schema import Config
+from rlexp.data.machine import described
 from rlexp.data.resuming import ResumePoint
 from rlexp.data.spaces import SpaceSpec
 from rlexp.errors import ConfigError, Fault, RunFailed, writing
@@ -20,7 +21,6 @@ from rlexp.files.lock import locked
 from rlexp.files.log import log_to
 from rlexp.files.summary import Summary, versions
 from rlexp.launch.cause import logged
-from rlexp.machine import described
 from rlexp.show.lines import program
 
 log = logging.getLogger(__name__)

@@ -19,6 +19,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from rlexp.config.environment import EnvConfig
+from rlexp.data.machine import cores
 from rlexp.data.spaces import SpaceSpec
 from rlexp.envs.guard import looked_up
 from rlexp.envs.packages import import_for
@@ -26,7 +27,6 @@ from rlexp.envs.reading import Reading, reading_of
 from rlexp.envs.spaces import DEFAULT, Array
 from rlexp.envs.vector import StepResult, VectorEnvironment
 from rlexp.errors import ConfigError, Fault, described
-from rlexp.machine import cores
 
 INSTALL = 'install it with: pip install "rlexp[envpool]"'
 

@@ -23,27 +23,27 @@ class Packer:
     """Packs batches of observations of one space into rows, [N, D] float32 or uint8 (see `ObservationSpec`)."""
 
     def __init__(self, space: gymnasium.Space[Any], reading: Reading = DEFAULT) -> None:
-        space, self._mask = without_mask(space, reading)
+        space, self.mask = without_mask(space, reading)
         parts = read(space, reading)
         images = [(part, part.image) for part in parts if part.image is not None]
-        self._numbers = [part for part in parts if part.image is None and not part.sizes]
-        self._choices = [part for part in parts if part.sizes]
-        self._real_images = [part for part, image in images if image.levels == 0]
-        self._byte_images = [part for part, image in images if image.levels > 0]
+        self.numbers = [part for part in parts if part.image is None and not part.sizes]
+        self.choices = [part for part in parts if part.sizes]
+        self.real_images = [part for part, image in images if image.levels == 0]
+        self.byte_images = [part for part, image in images if image.levels > 0]
         self.spec = ObservationSpec(
-            vector_size=sum(int(np.prod(part.shape)) for part in self._numbers),
-            discrete=tuple(size for part in self._choices for size in part.sizes),
+            vector_size=sum(int(np.prod(part.shape)) for part in self.numbers),
+            discrete=tuple(size for part in self.choices for size in part.sizes),
             images=tuple(image for _, image in sorted(images, key=lambda pair: pair[1].levels > 0)),
-            number_parts=tuple((part.name, int(np.prod(part.shape))) for part in self._numbers),
-            choice_parts=tuple((part.name, len(part.sizes)) for part in self._choices),
+            number_parts=tuple((part.name, int(np.prod(part.shape))) for part in self.numbers),
+            choice_parts=tuple((part.name, len(part.sizes)) for part in self.choices),
             description="; ".join(f"{part.name}: {part.words}" if part.path else part.words for part in parts),
-            mask=self._mask,
+            mask=self.mask,
         )
         self.dtype = np.dtype(np.uint8 if images else np.float32)
         self._floats = self.spec.floats
         # Most observations: one box of floats.
         self._plain = (
-            not self._mask and len(self._numbers) == len(parts) == 1 and not parts[0].path and parts[0].scale is None
+            not self.mask and len(self.numbers) == len(parts) == 1 and not parts[0].path and parts[0].scale is None
         )
 
     def pack(self, observations: Any, out: Array) -> None:
@@ -57,16 +57,16 @@ class Packer:
             return
         real = out[:, : 4 * self._floats].view(np.float32) if self.dtype == np.uint8 else out
         start = 0
-        for part in self._numbers:
+        for part in self.numbers:
             start = _write_numbers(part, _found(observations, part), real, start)
-        for part in self._choices:
+        for part in self.choices:
             start = _write_choices(part, _found(observations, part), real, start)
-        for part in self._real_images:
+        for part in self.real_images:
             start = _write_numbers(part, _channels_first(part, _found(observations, part)), real, start)
-        if self._mask:
-            real[:, start:] = observations[MASK].reshape(len(out), -1)[:, -self._mask :]
+        if self.mask:
+            real[:, start:] = observations[MASK].reshape(len(out), -1)[:, -self.mask :]
         start = 4 * self._floats
-        for part in self._byte_images:
+        for part in self.byte_images:
             start = _write_bytes(part, _found(observations, part), out, start)
         if start < out.shape[1] and self.dtype == np.uint8:  # the room up to a multiple of four bytes
             out[:, start:] = 0

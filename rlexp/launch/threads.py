@@ -9,7 +9,7 @@ import itertools
 import os
 from typing import TYPE_CHECKING, Any
 
-from rlexp.machine import cores
+from rlexp.data.machine import cores
 
 if TYPE_CHECKING:
     from rlexp.config.schema import Config

@@ -99,7 +99,15 @@ class Preprocessor(nn.Module):
 
     def forward(self, rows: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return features [B, vector_features] and images, each [B, C, H, W], of rows [B, D]."""
-        floats = self._real(rows)
+        return self.assembled(self._real(rows), rows[..., 4 * self.floats :] if self.spec.images else rows)
+
+    def assembled(self, floats: Tensor, stored: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return what `forward` returns, of the two parts of rows.
+
+        Args:
+            floats: [B, F] float32.
+            stored: images of bytes, [B, *] uint8; not looked at where there are none.
+        """
         vector = floats[..., : self.spec.vector_size]
         if self.normalizer is not None:
             vector = self.normalizer(vector)
@@ -110,23 +118,23 @@ class Preprocessor(nn.Module):
             options = floats[..., start : start + self.choices].long() + self.first
             one_hot = floats.new_zeros((*floats.shape[:-1], sum(self.spec.discrete))).scatter(-1, options, 1.0)
             vector = torch.cat([vector, one_hot], -1)
-        return vector.to(self.dtype), self._images(rows, floats)
+        return vector.to(self.dtype), self._images(floats, stored)
 
-    def _images(self, rows: Tensor, floats: Tensor) -> list[Tensor]:
+    def _images(self, floats: Tensor, stored: Tensor) -> list[Tensor]:
         images = []
-        real, start = self.spec.vector_size + self.choices, 4 * self.floats
+        real, start = self.spec.vector_size + self.choices, 0
         for image in self.spec.images:
             shape = (-1, image.channels, image.height, image.width)
             if image.levels == 0:
                 images.append(floats[:, real : real + image.size].reshape(shape).to(self.dtype))
                 real += image.size
                 continue
-            stored = rows[:, start : start + image.size].view(shape)
+            pixels = stored[:, start : start + image.size].view(shape)
             start += image.size
             if image.embedded:
-                images.append(stored.to(torch.int32))
+                images.append(pixels.to(torch.int32))
             else:
-                images.append(stored.to(self.dtype) / max(1, image.levels - 1))
+                images.append(pixels.to(self.dtype) / max(1, image.levels - 1))
         return images
 
 

@@ -35,6 +35,7 @@ class Policy:
         observation_space: of the environment; gymnasium's. One that gives action masks has them as a part.
         action_space: of the environment; gymnasium's.
         env_steps: environment steps of its training.
+        packer: makes rows of observations.
     """
 
     config: Config
@@ -43,7 +44,7 @@ class Policy:
     observation_space: Any
     action_space: Any
     env_steps: int
-    _packer: Packer
+    packer: Packer
     _generator: torch.Generator
 
     def act(
@@ -69,10 +70,10 @@ class Policy:
         batched = _is_batch(observation, self.observation_space)
         if batched:
             count = len(_first_part(observation))
-            rows = np.zeros((count, self.spec.observation.row_size), self._packer.dtype)
-            self._packer.pack(_as_arrays(observation), rows)
+            rows = np.zeros((count, self.spec.observation.row_size), self.packer.dtype)
+            self.packer.pack(_as_arrays(observation), rows)
         else:
-            rows = self._packer.pack_one(observation)[None]
+            rows = self.packer.pack_one(observation)[None]
         with torch.inference_mode():
             acting = FastActor(self.actor, len(rows))
             if deterministic:

@@ -2,10 +2,10 @@ import os
 
 import pytest
 
+from rlexp.data.machine import _quotas, cores
 from rlexp.data.spaces import ActionSpec, ImageSpec, ObservationSpec, SpaceSpec
 from rlexp.launch import threads
 from rlexp.launch.threads import jobs_at_once, threads_of, wait_politely
-from rlexp.machine import _quotas, cores
 from tests.helpers import composed
 
 ACTION = ActionSpec("discrete", (2,), (), (0,), (), ())

@@ -15,8 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MODULES = ("rlexp.main", "rlexp.evaluate")
-SCRIPTS = ("rlexp", "rlexp-evaluate")
+MODULES = ("rlexp.main", "rlexp.evaluate", "rlexp.export")
+SCRIPTS = ("rlexp", "rlexp-evaluate", "rlexp-export")
 
 
 class _Command:
