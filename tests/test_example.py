@@ -15,6 +15,15 @@ UPDATES = 6
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone")
 
 
+def test_a_loop_of_ones_own_learns(tmp_path):
+    script = EXAMPLE.with_name("own_loop.py")
+    words = [sys.executable, str(script), "total_timesteps=2048", "algo.num_steps=128", "env.normalize_rewards=true"]
+    done = subprocess.run(words, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    *updates, last = done.stdout.splitlines()
+    assert len(updates) == 4 and last.startswith("evaluation: ")
+
+
 def run_example(*options: str, cwd: Path, ranks: int = 1) -> subprocess.CompletedProcess[str]:
     """Run the example, with more than one rank as torchrun does."""
     launcher = (*TORCHRUN, f"--nproc_per_node={ranks}") if ranks > 1 else ()

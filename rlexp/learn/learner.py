@@ -151,18 +151,18 @@ class LearnerSettings:
     """What the rest of an experiment decides about a learner.
 
     Attributes:
+        num_envs: environments in the rollouts.
         normalize_rewards: whether rewards are normalised.
         reward_limit: what they are clipped to; None: not clipped.
         shared: whether all ranks see the same rollouts.
-        num_envs: environments in the rollouts.
         compile_steps: whether optimizer steps are compiled.
     """
 
-    normalize_rewards: bool
-    reward_limit: float | None
-    shared: bool
     num_envs: int
-    compile_steps: bool
+    normalize_rewards: bool = False
+    reward_limit: float | None = None
+    shared: bool = False
+    compile_steps: bool = False
 
 
 def build_learner(

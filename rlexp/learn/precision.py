@@ -1,8 +1,8 @@
-"""What a learner asks of the precision that its networks compute in; `rlexp.launch.fabric` brings Lightning's."""
+"""What a learner asks of the precision of its networks, and the simplest; `rlexp.launch.fabric` brings Lightning's."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import torch
@@ -37,3 +37,31 @@ class Precision(Protocol):
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from what `state` returned."""
+
+
+class Float32:
+    """Single precision throughout, for learners without Fabric; see `Precision`."""
+
+    plain, scaled = True, False
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Return a context that does nothing."""
+        return nullcontext()
+
+    def backward(self, loss: Tensor) -> None:
+        """Compute gradients of a loss."""
+        loss.backward()
+
+    def prepare(self, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+        """Return the optimizer."""
+        return optimizer
+
+    def unscale(self, optimizer: torch.optim.Optimizer) -> None:
+        """Do nothing."""
+
+    def state(self) -> dict[str, Any]:
+        """Return nothing."""
+        return {}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Do nothing."""
