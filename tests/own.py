@@ -150,3 +150,53 @@ class Sink:
     def write(self, line):
         with open(self.file, "a") as file:
             file.write(line + "\n")
+
+
+def cartpoles(num_envs):
+    """A vector environment that resets in the same step."""
+    makers = [lambda: gymnasium.make("CartPole-v1")] * num_envs
+    return gymnasium.vector.SyncVectorEnv(makers, autoreset_mode=gymnasium.vector.AutoresetMode.SAME_STEP)
+
+
+def native_cartpoles(num_envs, env_id):
+    """One that resets on the next step."""
+    return gymnasium.make_vec(env_id, num_envs, vectorization_mode="vector_entry_point")
+
+
+class Pole(gymnasium.vector.VectorEnv):
+    """Two numbers and a mission, from simulators that hand over lists and dicts; `broken` says what it does wrong."""
+
+    metadata = {"autoreset_mode": gymnasium.vector.AutoresetMode.SAME_STEP}  # noqa: RUF012
+    single_observation_space = gymnasium.spaces.Dict({
+        "at": gymnasium.spaces.Box(-9, 9, (2,)), "goal": gymnasium.spaces.Discrete(3),
+    })  # fmt: skip
+    single_action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self, num_envs, broken=""):
+        self.num_envs, self.broken = num_envs + (broken == "count"), broken
+        if broken == "mode":
+            self.metadata = {}
+
+    def shown(self):
+        at = torch.tensor([[float(step), float(number)] for number, step in enumerate(self.steps)])
+        return {"at": at, "goal": [number % 3 for number in range(self.num_envs)]}
+
+    def reset(self, *, seed=None, options=None):
+        assert isinstance(seed, int)
+        self.steps = [0] * self.num_envs
+        return self.shown(), {}
+
+    def step(self, actions):
+        if self.broken == "raises":
+            raise ValueError("the cable is gone")
+        self.steps = [step + 1 for step in self.steps]
+        ended = [step == 4 + number for number, step in enumerate(self.steps)]
+        last = self.shown()
+        self.steps = [0 if over else step for over, step in zip(ended, self.steps, strict=True)]
+        rewards = [1.0] * (self.num_envs + (self.broken == "rewards"))
+        return self.shown(), rewards, [False] * self.num_envs, ended, {"final_obs": last}
+
+
+def poles(num_envs, broken=""):
+    """As `Pole`."""
+    return {} if broken == "kind" else Pole(num_envs, broken)

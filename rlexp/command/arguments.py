@@ -85,7 +85,8 @@ def read(arguments: Sequence[str]) -> list[str]:
     """
     if COMPLETION & set(arguments):
         return list(arguments)
-    words = _with_loggers(_with_environment(translated(arguments, training(), SWITCHES, OPTIONS)))
+    words = _with_environment(translated(arguments, training(), SWITCHES, OPTIONS))
+    words = _named_by_backend(_with_loggers(words))
     words = [f"plugins=[{word[8:]}]" if re.match(r"plugins=[^\[]", word) else word for word in words]
     check_arguments(words)
     return words
@@ -170,6 +171,15 @@ def _with_loggers(words: list[str]) -> list[str]:
         rest = ",".join(name for name in names if name not in own) or "csv"
         return [*words[:place], f"logger=[{rest}]", f"logger.own=[{','.join(own)}]", *words[place + 1 :]]
     return words
+
+
+def _named_by_backend(words: list[str]) -> list[str]:
+    """Return words in which an environment of `env.backend=package.module:function` is called by that function."""
+    keys = {word.lstrip("+").partition("=")[0]: word.partition("=")[2] for word in words}
+    path = keys.get("env.backend", "")
+    if not plugins.is_path(path) or {"env", "env.id", "resume", "experiment"} & keys.keys():
+        return words
+    return [*words, "env=gym", f"env.id={path.replace(':', '-')}"]
 
 
 def _is_environment(value: str) -> bool:

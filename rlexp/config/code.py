@@ -111,6 +111,8 @@ def code_of(config: Config) -> Iterator[Code]:
         for entry in found:
             yield Code(entry.path, key)
             yield from (Code(value, key, True) for value in entry.kwargs.values() if plugins.is_path(value))
+    if config.env.own_backend:
+        yield Code(config.env.backend, "env.backend", True)
     if plugins.is_path(config.model.network.encoder):
         yield Code(config.model.network.encoder, "model")
 

@@ -12,6 +12,9 @@ from rlexp.settings import setting
 CLIP_NORMALIZED = 10.0
 
 
+BACKENDS = ("gymnasium", "envpool", "torch")
+
+
 @dataclass
 class EnvConfig:
     """The environment and what is done to its observations, actions and rewards."""
@@ -24,7 +27,9 @@ class EnvConfig:
         choices=("sync", "async", "vector"),
     )
     backend: str = setting(
-        "gymnasium", "What steps environments; torch: as tensors.", choices=("gymnasium", "envpool", "torch")
+        "gymnasium",
+        "What steps environments: gymnasium, envpool, torch (as tensors), or a path package.module:function to what "
+        "builds a vector environment.",
     )
     threads: int | None = setting(None, "Threads of envpool in each rank; null: its share of the cores.", ge=1)
     kwargs: dict[str, Any] = setting({}, "Keyword arguments of the environment.")
@@ -91,8 +96,13 @@ class EnvConfig:
 
     @property
     def resets_on_next_step(self) -> bool:
-        """Whether an environment resets in a step of its own, which is no transition."""
-        return self.vectorization == "vector" or self.backend == "envpool"
+        """Whether an environment resets in a step of its own, which is no transition, or may do so."""
+        return self.vectorization == "vector" or self.backend == "envpool" or self.own_backend
+
+    @property
+    def own_backend(self) -> bool:
+        """Whether a function of the user's builds the vector environment."""
+        return self.backend not in BACKENDS
 
 
 def _limit(setting: int | float | str | None, normalized: bool) -> float | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rlexp import plugins
 from rlexp.config.code import entries, wrappers_of
+from rlexp.config.environment import BACKENDS
 from rlexp.config.model import MODELS
 from rlexp.config.schema import EVAL_SEED_START
 from rlexp.errors import ConfigError
@@ -92,6 +93,8 @@ def _check_model(config: Config) -> None:
 
 
 def _check_log(config: Config) -> None:
+    if config.env.own_backend and config.capture_video:
+        raise ConfigError(f"capture_video=true: env.backend={config.env.backend} draws nothing; leave it out")
     for name in ("wandb", "mlflow"):
         group = getattr(config.logger, name)
         for key, value, _ in fields_of(group):
@@ -128,16 +131,23 @@ def _check_choices(config: Config) -> None:
 
 def _check_env(env: EnvConfig, num_steps: int) -> None:
     wrappers_of(env)
+    if env.own_backend and not plugins.is_path(env.backend):
+        raise ConfigError(f"env.backend={env.backend} is not a choice; allowed: {', '.join(BACKENDS)}, or a path "
+                          "package.module:function to what builds a vector environment")  # fmt: skip
     if env.threads is not None and env.backend != "envpool":
         raise ConfigError(f"env.threads={env.threads} is for env.backend=envpool, but env.backend={env.backend}")
     if not env.resets_on_next_step:
         return
     chosen, other = "env.vectorization=vector", "env.vectorization=sync"
-    if env.backend == "envpool":
-        chosen, other = "env.backend=envpool", "env.backend=gymnasium"
+    if env.backend != "gymnasium":
+        chosen, other = f"env.backend={env.backend}", "env.backend=gymnasium"
         if env.vectorization != "sync":
             raise ConfigError(f"env.vectorization={env.vectorization} is not for {chosen}; leave it out")
-        if env.kwargs:
+        if env.own_backend and env.max_episode_steps is not None:
+            raise ConfigError(
+                f"env.max_episode_steps is not for {chosen}, which cuts its episodes itself; leave it out"
+            )
+        if env.kwargs and env.backend == "envpool":
             raise ConfigError(f"env.kwargs are for gymnasium's environments, not for {chosen}; give {other}")
     if env.wrappers:
         raise ConfigError(f"env.wrappers do not go with {chosen}, which steps all environments at once; give {other}")

@@ -13,6 +13,7 @@ from rlexp.config.environment import EnvConfig
 from rlexp.envs import next_step
 from rlexp.envs.encoder import VideoSettings
 from rlexp.envs.make import maker
+from rlexp.envs.own_vector import own
 from rlexp.envs.reading import reading_of
 from rlexp.envs.vector import VectorEnvironment
 from rlexp.envs.workers import Workers
@@ -44,6 +45,8 @@ def make_environments(
     Raises:
         Fault: an environment does not build.
     """
+    if config.own_backend:
+        return own(config, num_envs, infos)
     if config.resets_on_next_step:
         return (next_step.pooled if config.backend == "envpool" else next_step.native)(config, num_envs, infos)
     makers = [
@@ -59,8 +62,11 @@ def make_environments(
 def ordinary(config: EnvConfig) -> EnvConfig:
     """Return the settings of the same environment as evaluation plays it.
 
-    It is built one by one by gymnasium, without the wrappers that are for training alone.
+    It is built one by one by gymnasium, without the wrappers that are for training alone; a vector environment of one's
+    own is played as it is.
     """
+    if config.own_backend:
+        return config
     if config.resets_on_next_step:
         return replace(config, backend="gymnasium", vectorization="sync")
     kept = [entry for entry in wrappers_of(config) if not entry.train_only]

@@ -22,6 +22,7 @@ from rlexp.envs.headless import check_drawing, prepare_drawing
 from rlexp.envs.make import make_environment
 from rlexp.envs.masks import MASK, WithActionMask, has_method, options, shows_mask
 from rlexp.envs.next_step import check_next_step
+from rlexp.envs.own_vector import check_own
 from rlexp.envs.reading import reading_of
 from rlexp.envs.spaces import space_spec
 from rlexp.envs.tensors import TIME_LIMITS
@@ -56,6 +57,10 @@ def check_environment(config: Config) -> SpaceSpec:
 
 def _checked(config: Config) -> SpaceSpec:
     env_id = config.env.id
+    if config.env.own_backend:
+        spec = check_own(config.env)
+        _check_bounds(config, spec)
+        return spec
     if config.env.backend == "torch" and env_id not in TIME_LIMITS:
         raise ConfigError(
             f"env.id={env_id} has no version for env.backend=torch; those that do: {', '.join(TIME_LIMITS)}; "

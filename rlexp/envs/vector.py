@@ -78,7 +78,7 @@ class VectorEnvironment:
         self._packer.pack(observations, out)
         final = []
         if truncated.any():
-            final = [self._packer.pack_one(infos["final_obs"][i]) for i in truncated.nonzero()[0]]
+            final = [self._packer.pack_one(_nth(infos["final_obs"], i)) for i in truncated.nonzero()[0]]
         ended_infos = self._values_of(infos.get("final_info", {})) if self._infos and "final_info" in infos else None
         whole = self._whole(infos) if self.wrapped else None
         return StepResult(rewards, terminated, truncated, final, self._all_valid, ended_infos, whole)
@@ -143,6 +143,15 @@ class VectorEnvironment:
     def close(self) -> None:
         """Close all environments; a video under way is written to its end."""
         self._envs.close()
+
+
+def _nth(observations: Any, number: int) -> Any:
+    """Return one of a batch of observations: of an array of them, or of a dict or tuple of arrays."""
+    if isinstance(observations, dict):
+        return {key: _nth(part, number) for key, part in observations.items()}
+    if isinstance(observations, tuple):
+        return tuple(_nth(part, number) for part in observations)
+    return observations[number]
 
 
 def to_tensors(value: Any) -> Any:

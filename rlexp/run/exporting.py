@@ -18,7 +18,6 @@ import torch
 from rlexp.config.code import wrappers_of
 from rlexp.config.compose import algorithm_name
 from rlexp.envs.batches import batch_of, sampled
-from rlexp.envs.make import make_environment
 from rlexp.envs.reading import leaves
 from rlexp.errors import ConfigError, Fault, writing
 from rlexp.files.summary import write_json
@@ -179,9 +178,8 @@ def _name(path: tuple[Any, ...]) -> str:
 def description(policy: Policy, network: Deployed, checkpoint: Path, kind: str) -> dict[str, Any]:
     """Return what a person, or a program, must know to use the file."""
     config = policy.config
-    env = make_environment(config.env)  # which shows no mask that it does not show by itself
-    paths = {_name(path): list(path) for path, _ in leaves(env.observation_space)}
-    env.close()
+    observation = policy.unmasked_space()
+    paths = {_name(path): list(path) for path, _ in leaves(observation)}
     return {
         "format": kind,
         "checkpoint": str(checkpoint),

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from rlexp.config.environment import EnvConfig
 from rlexp.config.schema import EVAL_SEED_START, Config
 from rlexp.data.generators import kept_generators
 from rlexp.data.spaces import SpaceSpec
 from rlexp.envs.actions import environment_actions, nth_action
 from rlexp.envs.make import Env, make_environment
 from rlexp.envs.masks import MASK, with_mask
+from rlexp.envs.own_vector import spaces_of
 from rlexp.envs.reading import reading_of
 from rlexp.envs.spaces import Packer, space_spec
 from rlexp.errors import ConfigError
@@ -87,12 +89,22 @@ class Policy:
         """Let sampled actions start from a seed."""
         self._generator.manual_seed(seed)
 
+    def unmasked_space(self) -> Any:
+        """Return the observation space of the environment itself, without an action mask that is given beside it."""
+        return _spaces(self.config.env, False)[0]
+
     def make_env(self, render: bool = False) -> Env:
         """Return the environment that it was trained in, as evaluation plays it.
 
         Args:
             render: whether `render()` returns frames.
+
+        Raises:
+            ConfigError: it is a vector environment of one's own.
         """
+        if self.config.env.own_backend:
+            backend = self.config.env.backend
+            raise ConfigError(f"env.backend={backend} builds a vector environment; call that function instead")
         return make_environment(self.config.env, drawing=render, masked=self.actor.mask > 0)
 
 
@@ -100,13 +112,20 @@ def load_policy(path: Path, env_id: str | None = None, named: Sequence[str] = ()
     """Return the policy of a checkpoint; see `rlexp.command.api.load`."""
     config, actor, state = load_actor(path, env_id, named=named)
     with kept_generators():
-        env = make_environment(config.env, masked=actor.mask > 0)
-        env.close()
+        observation, action = _spaces(config.env, actor.mask > 0)
     reading = reading_of(config.env, actor.mask)
-    packer, spec = Packer(env.observation_space, reading), space_spec(env.observation_space, env.action_space, reading)
+    packer, spec = Packer(observation, reading), space_spec(observation, action, reading)
     generator = torch.Generator().manual_seed(EVAL_SEED_START + config.seed)
-    spaces = env.observation_space, env.action_space
-    return Policy(config, actor.eval(), spec, *spaces, state.env_steps, packer, generator)
+    return Policy(config, actor.eval(), spec, observation, action, state.env_steps, packer, generator)
+
+
+def _spaces(config: EnvConfig, masked: bool) -> tuple[Any, Any]:
+    """Return the spaces of an environment as evaluation plays it."""
+    if config.own_backend:
+        return spaces_of(config)
+    env = make_environment(config, masked=masked)
+    env.close()
+    return env.observation_space, env.action_space
 
 
 def _first_part(observation: Any) -> Any:
