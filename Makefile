@@ -33,7 +33,7 @@ EXTRAS := $(EXTRAS_VENV)/.installed
 .DEFAULT_GOAL := help
 # Two pips must not write into .venv at once.
 .NOTPARALLEL:
-.PHONY: help cartpole lunarlander sweep results bench bench-compare bench-plots bench-solved bench-startup \
+.PHONY: help cartpole lunarlander sweep halfcheetah minigrid atari bipedalwalker results results-worlds bench bench-compare bench-plots bench-solved bench-startup \
 	bench-memory bench-tensors pictures worlds distributed same house mutants test test-slow test-extras torture lint format reference tensorboard constraints clean \
 	clean-outputs
 
@@ -51,8 +51,23 @@ lunarlander: $(BOX2D) ## the same on LunarLander (installs Box2D)
 sweep: $(BASE) ## CartPole with seeds 1, 2 and 3, and a table of them
 	$(PY) -m rlexp.main --multirun experiment=cartpole seed=1,2,3 $(ARGS)
 
+halfcheetah: $(EXTRAS) ## PPO on MuJoCo's HalfCheetah (installs the extras into .venv-extras)
+	$(EXTRAS_PY) -m rlexp.main experiment=halfcheetah capture_video=true $(ARGS)
+
+minigrid: $(EXTRAS) ## PPO on MiniGrid's DoorKey
+	$(EXTRAS_PY) -m rlexp.main experiment=minigrid capture_video=true $(ARGS)
+
+atari: $(EXTRAS) ## PPO on Pong by envpool: 10M steps, hours without a GPU (ARGS="env.id=ALE/Breakout-v5")
+	$(EXTRAS_PY) -m rlexp.main experiment=atari env.backend=envpool capture_video=true $(ARGS)
+
+bipedalwalker: $(BOX2D) ## PPO on BipedalWalker: 5M steps
+	$(PY) -m rlexp.main experiment=bipedalwalker capture_video=true $(ARGS)
+
 results: $(DEV) ## train all presets on several seeds, also by the fast paths, into docs/results.md (an hour or two)
 	$(PY) -m benchmarks.results $(ARGS)
+
+results-worlds: $(EXTRAS) ## train the presets of MuJoCo, MiniGrid, BipedalWalker and Atari into docs/results.md (hours; goes on where it stopped)
+	$(EXTRAS_PY) -m benchmarks.results_worlds $(ARGS)
 
 bench: $(BENCH) ## measure the speed against Stable-Baselines3
 	$(PY) -m benchmarks.speed $(ARGS)

@@ -75,9 +75,8 @@ SWITCHED = ("true", "false")
 
 SUITES = {
     "ale": "env=atari", "gymnasium_mujoco": "env=mujoco",
-    "box2d": "env.id=LunarLander-v3", "classic_control": "env.id=CartPole-v1", "classic": "env.id=CartPole-v1",
-    "dmc": "env.id=dm_control/cartpole-balance-v0",
-    "dm_control": "env.id=dm_control/cartpole-balance-v0", "toy_text": "env.id=FrozenLake-v1",
+    "classic_control": "env.id=CartPole-v1", "classic": "env.id=CartPole-v1",
+    "dm_control": "env=dmc", "toy_text": "env.id=FrozenLake-v1",
     "super_mario_bros": "env.id=module:Id", "crafter": "env.id=module:Id", "minerl": "env.id=module:Id",
     "minedojo": "env.id=module:Id", "diambra": "env.id=module:Id", "dummy": "env.id=CartPole-v1",
     "procgen": "env.id=module:Id", "unity": "env.id=module:Id",

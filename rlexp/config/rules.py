@@ -147,12 +147,11 @@ def _check_env(env: EnvConfig, num_steps: int) -> None:
             raise ConfigError(
                 f"env.max_episode_steps is not for {chosen}, which cuts its episodes itself; leave it out"
             )
-        if env.kwargs and env.backend == "envpool":
-            raise ConfigError(f"env.kwargs are for gymnasium's environments, not for {chosen}; give {other}")
-    if env.wrappers:
+    if env.wrappers and env.backend != "envpool":
         raise ConfigError(f"env.wrappers do not go with {chosen}, which steps all environments at once; give {other}")
     for name in ("frame_stack", "action_repeat"):
-        if getattr(env, name) > 1:
+        fits = name == "frame_stack" and env.backend == "envpool"
+        if getattr(env, name) > 1 and not fits:
             raise ConfigError(f"env.{name}={getattr(env, name)} does not go with {chosen}; give {other}")
     if num_steps < 2:
         raise ConfigError(

@@ -10,10 +10,11 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from rlexp.config.code import wrappers_of
 from rlexp.config.environment import EnvConfig
-from rlexp.envs import next_step
 from rlexp.envs.encoder import VideoSettings
 from rlexp.envs.make import maker
+from rlexp.envs.next_step import native
 from rlexp.envs.own_vector import own
+from rlexp.envs.pools import pooled
 from rlexp.envs.reading import reading_of
 from rlexp.envs.vector import VectorEnvironment
 from rlexp.envs.workers import Workers
@@ -48,7 +49,7 @@ def make_environments(
     if config.own_backend:
         return own(config, num_envs, infos)
     if config.resets_on_next_step:
-        return (next_step.pooled if config.backend == "envpool" else next_step.native)(config, num_envs, infos)
+        return (pooled if config.backend == "envpool" else native)(config, num_envs, infos)
     makers = [
         maker(config, i, video if i == 0 else None, None if seeds is None else seeds[i], infos, restorable, mask > 0)
         for i in range(num_envs)
@@ -67,8 +68,7 @@ def ordinary(config: EnvConfig) -> EnvConfig:
     """
     if config.own_backend:
         return config
-    if config.resets_on_next_step:
-        return replace(config, backend="gymnasium", vectorization="sync")
+    config = replace(config, backend="gymnasium", vectorization="sync") if config.resets_on_next_step else config
     kept = [entry for entry in wrappers_of(config) if not entry.train_only]
     listed: list[Any] = [{"wrapper": entry.path, **entry.kwargs} for entry in kept]
     return replace(config, wrappers=listed) if config.wrappers else config

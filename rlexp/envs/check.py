@@ -16,13 +16,12 @@ from rlexp.config.code import wrappers_of
 from rlexp.config.schema import Config
 from rlexp.data.generators import kept_generators
 from rlexp.data.spaces import SpaceSpec
-from rlexp.envs.actions import action_spec
 from rlexp.envs.build import ordinary
 from rlexp.envs.headless import check_drawing, prepare_drawing
 from rlexp.envs.make import make_environment
 from rlexp.envs.masks import MASK, WithActionMask, has_method, options, shows_mask
-from rlexp.envs.next_step import check_next_step
 from rlexp.envs.own_vector import check_own
+from rlexp.envs.pools import check_next_step
 from rlexp.envs.reading import reading_of
 from rlexp.envs.spaces import space_spec
 from rlexp.envs.tensors import TIME_LIMITS
@@ -86,7 +85,7 @@ def _checked(config: Config) -> SpaceSpec:
     except (Exception, SystemExit) as error:
         raise ConfigError(f"env.id={env_id} does not build: {described(error)}{_kept(error)}") from error
     try:
-        action_spec(env.action_space)  # before anything of it is sampled
+        space_spec(env.observation_space, env.action_space, reading_of(config.env))  # before anything is sampled
         modes = env.metadata.get("render_modes") or []
         if config.capture_video and not {"rgb_array", "rgb_array_list"} & set(modes):
             raise ConfigError(f"capture_video=true, but {env_id} has no render mode rgb_array")

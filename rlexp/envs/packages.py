@@ -69,10 +69,10 @@ PACKAGES = (
     Package(
         r"(Fetch(Reach|Push|Slide|PickAndPlace)|HandReach|HandManipulate|AntMaze_|PointMaze_|AdroitHand|FrankaKitchen-)",
         "gymnasium_robotics",
-        "gymnasium-robotics",
+        "rlexp[robotics]",
     ),
-    Package(r"dm_control/", "shimmy", "shimmy[dm-control]"),
-    Package(r"bsuite/", "shimmy", "shimmy[bsuite]"),
+    Package(r"dm_control/", "shimmy", "rlexp[dmc]"),
+    Package(r"bsuite/", "shimmy", "rlexp[bsuite]"),
     Package(r"DmLab", "shimmy", "shimmy[dm-lab]"),
     Package(r"GymV21Environment-", "shimmy", "shimmy[gym-v21]"),
     Package(r"GymV26Environment-", "shimmy", "shimmy[gym-v26]"),

@@ -29,9 +29,8 @@ PIXELS_FROM = 28
 to 25 x 25; its pictures begin at 56 x 56."""
 FEW_LEVELS = 32
 """Levels up to which whole numbers are symbols, however large the grid: a picture has more."""
-BYTE_LEVELS = 256
-MOST_LEVELS = 65_536
-"""Levels beyond which bounds are those of a type and say nothing of the values."""
+BYTE_LEVELS, MOST_LEVELS = 256, 65_536
+"""Levels of a byte, and those beyond which bounds are those of a type and say nothing of the values."""
 LONGEST_RATIO = 8
 """Of two sides, from which an array of many levels is a stack of vectors: four frames of 128 bytes are no picture."""
 SUPPORTED = "Box, Discrete, MultiDiscrete, MultiBinary, and Dict and Tuple of these"
@@ -62,7 +61,7 @@ class Reading:
 
 
 def reading_of(config: EnvConfig, mask: int = 0) -> Reading:
-    """Return how the settings of an environment have its arrays read, where its observations have a mask so long."""
+    """Return how the settings have arrays read, of observations with a mask so long."""
     return Reading(config.images, config.channels, config.frame_stack, mask > 0)
 
 

@@ -28,6 +28,9 @@ class _LogFile(logging.FileHandler):
 
 def log_to(path: Path) -> logging.Handler:
     """Send every logger's messages from level INFO on to a file; return the handler, to be removed at the end."""
+    for other in logging.getLogger().handlers:  # which a package of environments may have made, by its first message
+        if other.formatter is not None and other.formatter._fmt == logging.BASIC_FORMAT:
+            other.setLevel(logging.ERROR)
     handler = _LogFile(path, delay=True)
     handler.setFormatter(logging.Formatter(LOG_FORMAT))
     root = logging.getLogger()

@@ -14,7 +14,10 @@ from rlexp.errors import ConfigError
 from tests.commands import command, error_line, with_broken_environments
 
 COMMANDS = {
-    "group choice": (["env=foo"], "env=foo is not a choice; allowed: acrobot, atari, cartpole, gym, lunarlander"),
+    "group choice": (
+        ["env=foo"],
+        "env=foo is not a choice; allowed: acrobot, atari, box2d, bsuite, cartpole, dmc, gym",
+    ),
     "unknown key": (["algo.gama=0.9"], r"unknown key algo\.gama; did you mean algo\.gamma\?"),
     "added key": (["+foo=1"], "unknown key foo; --cfg job lists the keys"),
     "wrong type": (["algo.gamma=abc"], r"algo\.gamma: Value 'abc' .*its type is float"),
@@ -105,7 +108,7 @@ def complaint(*overrides: str) -> str:
     ("overrides", "message"),
     [
         ("algo=foo", "algo=foo is not a choice; allowed: a2c, ppo"),
-        ("experiment=foo", "experiment=foo is not a choice; allowed: acrobot, cartpole"),
+        ("experiment=foo", "experiment=foo is not a choice; allowed: acrobot, ant, atari, bipedalwalker"),
         ("topology=foo", "topology=foo is not a choice; allowed: coupled, decoupled"),
         ("accelerator=tpu", "accelerator=tpu is not a choice; allowed: .*cpu, cuda"),
         ("strategy=fsdp", "strategy=fsdp is not a choice; allowed: auto, ddp"),
@@ -145,7 +148,9 @@ def complaint(*overrides: str) -> str:
         ("env.vectorization=vector env.frame_stack=4", r"frame_stack=4 does not go with .*env\.vectorization=sync"),
         ("env.backend=envpool env.action_repeat=2", r"action_repeat=2 does not go with .*env\.backend=gymnasium"),
         ("env.backend=envpool env.vectorization=async", r"env\.vectorization=async is not for env\.backend=envpool"),
-        ("env.backend=envpool +env.kwargs.a=1", r"env\.kwargs are for gymnasium's .*give env\.backend=gymnasium"),
+        ("env.backend=envpool +env.kwargs.sutton_barto_reward=true", "is no option of CartPole-v1 in envpool; known: "),
+        ("env.backend=envpool env.frame_stack=2", r"env\.frame_stack is no option of CartPole-v1 in envpool"),
+        ("env.backend=envpool env.wrappers=[flatten]", r"has CartPole-v1 with env\.wrappers=\[\] alone"),
         ("env.backend=envpool env.id=Taxi-v4", r"envpool does not know Taxi-v4; give env\.backend=gymnasium"),
         ("env.vectorization=vector algo.num_steps=1", r"algo\.num_steps=1 is too short for .*give 2 or more"),
         (

@@ -118,7 +118,7 @@ ppo                                     -> algo=ppo
 algo.name=ppo                           -> algo=ppo
 ppo --env_id CartPole-v1 --num_envs 8   -> algo=ppo; env.id=CartPole-v1; env.num_envs=8
 env=atari                               -> taken
-env=dmc                                 -> env.id=dm_control/cartpole-balance-v0
+env=dm_control                          -> env=dmc
 env=mujoco                              -> taken
 env=gym                                 -> taken
 env=cartpole                            -> taken

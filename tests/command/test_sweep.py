@@ -228,7 +228,8 @@ FEW = (
 )
 
 
-OTHERS = ("gym", "atari", "minigrid", "mujoco")
+OTHERS = ("gym", "atari", "minigrid", "mujoco", "dmc", "robotics", "bsuite")
+PRESETS = ("acrobot", "bipedalwalker", "cartpole", "lunarlander", "mountaincar", "pendulum", "seed_example")
 """Choices that need an id (see `alone`), or packages that the tests do not install."""
 
 
@@ -236,7 +237,7 @@ OTHERS = ("gym", "atari", "minigrid", "mujoco")
     "swept",
     [
         {"algo": choices("algo"), "env": [env for env in choices("env") if env not in OTHERS]},
-        {"experiment": choices("experiment")},
+        {"experiment": PRESETS},  # the others: tests/test_extras.py
     ],
     ids=["algo and env", "experiment"],
 )
