@@ -96,10 +96,9 @@ def row(task: Task) -> str:
     speed = statistics.fmean(values["steps_per_second"] for values in done.values())
     mean = statistics.fmean(means)
     reached = ("yes" if mean >= task.target else "no") + ("" if len(done) == len(task.seeds) else " (fewer seeds)")
-    cells = [
-        f"`experiment={task.preset}` {task.env_id}", f"{first['env_steps']:,}", f"{mean:.{digits}f} ± {spread:.{digits}f}",
-        each, f"{task.target:g}", reached, task.published, f"{seconds:,.0f}", f"{speed:,.0f}",
-    ]  # fmt: skip
+    value = f"{mean:.{digits}f} ± {spread:.{digits}f}"
+    cells = [f"`experiment={task.preset}` {task.env_id}", f"{first['env_steps']:,}", value, each, f"{task.target:g}"]
+    cells += [reached, task.published, f"{seconds:,.0f}", f"{speed:,.0f}"]
     return f"| {' | '.join(cells)} |"
 
 
@@ -109,11 +108,11 @@ def section(made: str) -> str:
     return f"""{MARK}
 Made by `make results-worlds`. {made}
 
-Each value is the final greedy evaluation of one seed over 20 episodes, raw returns of whole episodes whatever the wrappers do. Runs
-were made two at a time, with one thread each, so seconds and steps/s are no measure of speed. Published values of MuJoCo are of v3 and
-v4: nobody has published v5 tables; for these three tasks the versions differ little.
+Each value is the final greedy evaluation of one seed over 20 episodes, raw returns of whole episodes whatever the
+wrappers do. Runs were made two at a time, with one thread each, so seconds and steps/s are no measure of speed.
+Published values of MuJoCo are of v3 and v4: nobody has published tables of v5; for these tasks they differ little.
 
-| preset and environment | steps | mean over seeds | each seed | target | reached | published | seconds a run | steps/s |
+| preset, environment | steps | mean over seeds | each seed | target | reached | published | seconds a run | steps/s |
 |---|---|---|---|---|---|---|---|---|
 {chr(10).join(rows)}
 """

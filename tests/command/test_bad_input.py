@@ -16,7 +16,7 @@ from tests.commands import command, error_line, with_broken_environments
 COMMANDS = {
     "group choice": (
         ["env=foo"],
-        "env=foo is not a choice; allowed: acrobot, atari, box2d, bsuite, cartpole, dmc, gym",
+        "env=foo is not a choice; allowed: acrobot, atari, box2d, bsuite, cartpole",
     ),
     "unknown key": (["algo.gama=0.9"], r"unknown key algo\.gama; did you mean algo\.gamma\?"),
     "added key": (["+foo=1"], "unknown key foo; --cfg job lists the keys"),
