@@ -59,15 +59,19 @@ def blocks(page):
     return re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(), re.S)
 
 
-def test_the_network_and_the_callback_of_the_page_run_as_written(tmp_path):
-    network, callback, _ = blocks("own-code.md")
-    (tmp_path / "net.py").write_text(network)
-    (tmp_path / "longest.py").write_text(callback)
+def test_the_code_of_the_page_runs_as_written(tmp_path):
+    wrapper, network, callback, logger, _ = blocks("own-code.md")
+    modules = {"my_module": wrapper, "net": network, "longest": callback, "rows": logger}
+    for name, code in modules.items():
+        (tmp_path / f"{name}.py").write_text(code)
     own = ("model=custom", "model.path=net:Net", "+model.kwargs.width=32")
     callbacks = "callbacks=[longest:Longest, {callback: early_stop, patience: 50000}]"
-    train(*own, callbacks, *SHORT, "hydra.run.dir=RUN", cwd=tmp_path)
+    wrappers = "env.wrappers=[my_module:MyWrapper, {wrapper: time_limit, max_episode_steps: 100}]"
+    logger = "logger.own=[{logger: rows:Rows, name: returns.txt}]"
+    train(*own, callbacks, wrappers, logger, *SHORT, "hydra.run.dir=RUN", cwd=tmp_path)
     assert float(metrics(tmp_path / "RUN")[-1]["Custom/longest"]) >= 10
-    assert summary(tmp_path / "RUN")["plugins"] == ["longest", "net"]
+    assert summary(tmp_path / "RUN")["plugins"] == sorted(modules)
+    assert len((tmp_path / "RUN" / "returns.txt").read_text().splitlines()) >= 2
 
 
 @pytest.mark.slow
