@@ -56,13 +56,18 @@ def main() -> None:
     for episode in range(arguments.episodes):
         observation, info = env.reset(seed=arguments.seed + episode)
         total, done = 0.0, False
+        state = np.zeros((1, about["state"]["shape"][1]), np.float32) if about["state"] else None
         while not done:
             given = {}
             for wanted in about["inputs"]:
                 by_info = wanted["path"] is None
                 values = info["action_mask"] if by_info else looked_up(observation, wanted["path"])
                 given[wanted["name"]] = np.asarray(values, wanted["dtype"])[None]
-            action = placed(about["outputs"], [values[0] for values in session.run(None, given)])
+            if state is not None:
+                given["state"] = state
+            found = session.run(None, given)
+            state = found.pop() if state is not None else None
+            action = placed(about["outputs"], [values[0] for values in found])
             observation, reward, terminated, truncated, info = env.step(action)
             total, done = total + float(reward), terminated or truncated
         returns.append(total)

@@ -50,6 +50,7 @@ _names["wrapper"] = {
     "flatten": Registered(f"{_GYM}FlattenObservation"),
     "frame_stack": Registered(f"{_GYM}FrameStackObservation", {"stack_size": 4}),
     "grayscale": Registered(f"{_GYM}GrayscaleObservation"),
+    "mask_velocity": Registered(f"{_OWN}MaskVelocity"),
     "minigrid": Registered(f"{_OWN}MiniGrid"),
     "minigrid_image": Registered(f"{_OWN}MiniGridImage"),
     "rescale_action": Registered(f"{_GYM}RescaleAction", {"min_action": -1.0, "max_action": 1.0}),

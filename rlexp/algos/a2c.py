@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rlexp.algos.base import Knobs, Loss
-from rlexp.algos.losses import approximate_kl, policy_gradient, value_loss
+from rlexp.algos.losses import approximate_kl, mean, policy_gradient, value_loss
 from rlexp.algos.on_policy import OnPolicy
 from rlexp.settings import setting
 
@@ -40,15 +40,15 @@ class A2C(OnPolicy):
 
     def loss(self, new: Prediction, batch: Batch, knobs: Knobs) -> Loss:
         """Return policy loss + vf_coef * value loss + ent_coef * entropy loss of a minibatch; see `OnPolicy.loss`."""
-        policy = policy_gradient(new.log_prob, batch.log_prob, batch.advantages)
-        value = value_loss(new.values, batch.returns)
-        entropy = -new.entropy.mean()
+        policy = policy_gradient(new.log_prob, batch.log_prob, batch.advantages, batch.weight)
+        value = value_loss(new.values, batch.returns, batch.weight)
+        entropy = -mean(new.entropy, batch.weight)
         return Loss(
             policy + self.vf_coef * value + knobs["ent_coef"] * entropy,
             {
                 "policy_loss": policy,
                 "value_loss": value,
                 "entropy_loss": entropy,
-                "approx_kl": approximate_kl((new.log_prob - batch.log_prob).detach()),
+                "approx_kl": approximate_kl((new.log_prob - batch.log_prob).detach(), batch.weight),
             },
         )

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from rlexp.algos.base import Algorithm, Descent, Inputs, Knobs, Loss, Objective, Sizes
 from rlexp.algos.losses import normalized
-from rlexp.data.batch import Batch
 from rlexp.data.scalars import FRESH, Scalar
 from rlexp.errors import ConfigError
 from rlexp.settings import setting
 
 if TYPE_CHECKING:
-    from rlexp.data.batch import Prediction
+    from rlexp.data.batch import Batch, Prediction
     from rlexp.data.spaces import SpaceSpec
     from rlexp.models.actor_critic import ActorCritic
 
@@ -118,6 +117,7 @@ class OnPolicy(Algorithm):
                 clip=inputs.clip,
                 squash=inputs.squash,
                 critic_keys=tuple(inputs.network.critic_keys),
+                sequence_length=inputs.network.sequence_length,
                 dtype=torch.bfloat16 if inputs.bfloat16 else torch.float32,
             ),
         )
@@ -132,9 +132,8 @@ class OnPolicy(Algorithm):
 
     def _minibatch_loss(self, agent: ActorCritic, batch: Batch, knobs: Knobs) -> Loss:
         if self.normalize_advantages and batch.advantages.shape[0] > 1:
-            advantages = normalized(batch.advantages)
-            batch = Batch(batch.obs, batch.actions, batch.log_prob, advantages, batch.returns, batch.values)
-        return self.loss(agent(batch.obs, batch.actions), batch, knobs)
+            batch = replace(batch, advantages=normalized(batch.advantages, batch.weight))
+        return self.loss(agent(batch.obs, batch.actions, batch.states, batch.first), batch, knobs)
 
     def knobs(self, left: float) -> Knobs:
         """Return the learning rate and the weight of the entropy bonus."""

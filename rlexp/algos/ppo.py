@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from rlexp.algos.base import Knobs, Loss
-from rlexp.algos.losses import approximate_kl, clipped_surrogate, clipped_value_loss, value_loss
+from rlexp.algos.losses import approximate_kl, clipped_surrogate, clipped_value_loss, mean, value_loss
 from rlexp.algos.on_policy import FreshSettings, OnPolicy
 from rlexp.data.scalars import Scalar
 from rlexp.settings import setting
@@ -50,19 +50,19 @@ class PPO(OnPolicy):
         clip_coef = knobs["clip_coef"]
         log_ratio = new.log_prob - batch.log_prob  # [B]
         ratio = log_ratio.clamp(max=MAX_LOG_RATIO).exp()
-        policy = clipped_surrogate(ratio, batch.advantages, clip_coef)
+        policy = clipped_surrogate(ratio, batch.advantages, clip_coef, batch.weight)
         if self.clip_vloss:
-            value = clipped_value_loss(new.values, batch.values, batch.returns, clip_coef)
+            value = clipped_value_loss(new.values, batch.values, batch.returns, clip_coef, batch.weight)
         else:
-            value = value_loss(new.values, batch.returns)
-        entropy = -new.entropy.mean()
+            value = value_loss(new.values, batch.returns, batch.weight)
+        entropy = -mean(new.entropy, batch.weight)
         return Loss(
             policy + self.vf_coef * value + knobs["ent_coef"] * entropy,
             {
                 "policy_loss": policy,
                 "value_loss": value,
                 "entropy_loss": entropy,
-                "approx_kl": approximate_kl(log_ratio.detach()),
-                "clip_fraction": ((ratio.detach() - 1).abs() > clip_coef).float().mean(),
+                "approx_kl": approximate_kl(log_ratio.detach(), batch.weight),
+                "clip_fraction": mean(((ratio.detach() - 1).abs() > clip_coef).float(), batch.weight),
             },
         )

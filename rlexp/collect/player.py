@@ -19,6 +19,7 @@ from rlexp.envs.actions import environment_actions
 from rlexp.models.acting import FastActor
 from rlexp.models.actor import Actor
 from rlexp.models.chunks import in_chunks
+from rlexp.models.recurrent import Sequences, firsts
 
 Array = np.ndarray[Any, Any]
 
@@ -55,6 +56,7 @@ class Player:
         self._next_obs = torch.zeros((count, envs.spec.observation.row_size), dtype=self._obs_dtype)
         self._under_way = EpisodesUnderWay(count)
         self._seeds, self._started = list(seeds), False
+        self._state = torch.zeros((count, actor.state_size), device=self._device)  # of recurrent networks
 
     def collect(self) -> Collected:
         """Step every environment T times."""
@@ -67,18 +69,20 @@ class Player:
         obs = torch.empty((steps + 1, count, width), dtype=self._obs_dtype)
         obs[0] = self._next_obs
         actions = torch.empty((steps, count, *distribution.action_shape), dtype=distribution.action_dtype)
+        initial_state = self._state
         taken = self._steps(obs.numpy(), actions.numpy(), self._actor.noise((steps, count), self._generator))
         self._next_obs = obs[-1].clone()
+        flags = (torch.from_numpy(flag) for flag in (taken.terminated, taken.truncated, taken.valid))
         rollout = Rollout(
             obs=obs,
             actions=actions,
             rewards=torch.from_numpy(taken.rewards).float(),
             terminated=torch.from_numpy(taken.terminated),
             truncated=torch.from_numpy(taken.truncated),
-            log_prob=self._log_prob(obs[:-1], actions),
+            log_prob=self._log_prob(obs[:-1], actions, initial_state, firsts(*flags)[:-1]),
             final_obs=torch.from_numpy(np.stack(taken.final_obs)) if taken.final_obs else obs.new_empty((0, width)),
             valid=torch.from_numpy(taken.valid),
-            initial_state=torch.empty((count, 0)),
+            initial_state=initial_state.cpu(),
         )
         return Collected(rollout, self._under_way.ended(taken), time.perf_counter() - begin)
 
@@ -91,7 +95,9 @@ class Player:
         final_obs: list[Array] = []
         infos: dict[int, Array] = {}
         whole = np.empty((steps, count)) if self._envs.wrapped else None
-        sample = FastActor(self._actor, count, self._autocast).sampler(noise)
+        acting = FastActor(self._actor, count, self._autocast)
+        acting.state, recurrent = self._state, self._actor.state_size > 0
+        sample = acting.sampler(noise)
         with torch.inference_mode():
             for step in range(steps):
                 actions[step] = sampled = sample(step, rows[step])
@@ -99,20 +105,35 @@ class Player:
                 result = self._envs.step(taken, rows[step + 1])
                 rewards[step], terminated[step], truncated[step] = result.rewards, result.terminated, result.truncated
                 valid[step] = result.valid
+                if recurrent:
+                    acting.forget(result.terminated | result.truncated | ~result.valid)
                 if result.final_obs:
                     final_obs += result.final_obs
                 if result.infos is not None:
                     infos[step] = result.infos
                 if whole is not None:
                     whole[step] = result.whole
+        self._state = acting.state
         return Taken(rewards, terminated, truncated, valid, final_obs, infos, whole)
 
     @torch.no_grad()
-    def _log_prob(self, obs: Tensor, actions: Tensor) -> Tensor:
-        """Return log-probabilities [T, N] of actions [T, N, *] in one batched pass."""
-        rows = obs.flatten(0, 1).to(self._device), actions.flatten(0, 1).to(self._device)
+    def _log_prob(self, obs: Tensor, actions: Tensor, state: Tensor, first: Tensor) -> Tensor:
+        """Return log-probabilities [T, N] of actions [T, N, *] in one batched pass.
+
+        Args:
+            obs: [T, N, D].
+            actions: as sampled.
+            state: of recurrent networks before the first step, [N, S].
+            first: where a step is the first of its episode, [T, N] bool.
+        """
         with self._autocast():
-            flat = in_chunks(self._actor.log_prob, *rows)
+            if state.shape[1]:
+                rows, taken, first = (each.transpose(0, 1).flatten(0, 1) for each in (obs, actions, first))
+                sequences = Sequences(state, first.to(self._device))
+                found = self._actor.log_prob(rows.to(self._device), taken.to(self._device), sequences)
+                return found.view(obs.shape[1], obs.shape[0]).t().contiguous().cpu()
+            rows, taken = obs.flatten(0, 1).to(self._device), actions.flatten(0, 1).to(self._device)
+            flat = in_chunks(self._actor.log_prob, rows, taken)
         return flat.view(obs.shape[:2]).cpu()
 
     # What a checkpoint holds
@@ -125,6 +146,7 @@ class Player:
             lengths=torch.from_numpy(self._under_way.lengths.copy()),
             generator=self._generator.get_state(),
             environments=self._envs.state(),
+            state=self._state.cpu(),
         )
 
     def load_state(self, state: PlayerState) -> list[int]:
@@ -139,6 +161,8 @@ class Player:
             self._envs.reset(seeds.tolist(), self._next_obs.numpy())
             restarted = list(range(len(self._seeds)))
         self._under_way.load(state.returns.numpy().copy(), state.lengths.numpy().copy(), restarted)
+        self._state = state.state.clone().to(self._device)
+        self._state[restarted] = 0.0
         self._started = True
         return restarted
 

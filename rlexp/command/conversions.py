@@ -148,7 +148,7 @@ def algorithm(value: str, given: Given) -> str:
     """Return the algorithm of a name, or say that there is none."""
     name, _, rest = value.lower().replace("-", "_").partition("_")
     if value.lower() in RECURRENT:
-        return "algo=ppo env.frame_stack=4 (recurrent networks are not there)"
+        return f"algo={'a2c' if value.lower().startswith('a2c') else 'ppo'} model=lstm"
     if value.lower() in MASKED:
         return "algo=ppo (action masks are used where the environment gives them)"
     if name not in ALGORITHMS or rest not in ("", "decoupled"):

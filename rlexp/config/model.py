@@ -31,6 +31,16 @@ class ModelConfig:
         None, "Widths of the critic's fully connected layers; null: algo.hidden_sizes.", ge=1
     )
     critic_keys: list[str] = setting([], "Parts of a Dict observation that the critic alone sees.")
+    memory: str = setting(
+        "none",
+        "A recurrent layer between encoder and fully connected layers; one each for actor and critic, or one with "
+        "algo.shared_torso=true.",
+        choices=("none", "gru", "lstm"),
+    )
+    memory_size: int = setting(64, "Width of the recurrent layer.", ge=1)
+    sequence_length: int = setting(
+        16, "Steps through which a recurrent layer is trained; algo.num_steps is a multiple of it.", ge=1
+    )
 
     @property
     def network(self) -> Network:
@@ -46,4 +56,7 @@ class ModelConfig:
             actor_hidden_sizes=None if actor is None else tuple(actor),
             critic_hidden_sizes=None if critic is None else tuple(critic),
             critic_keys=tuple(self.critic_keys),
+            memory=self.memory,
+            memory_size=self.memory_size,
+            sequence_length=self.sequence_length,
         )

@@ -88,8 +88,28 @@ def _check_model(config: Config) -> None:
         for key, value in split.items():
             if value:
                 raise ConfigError(f"model.{key} needs a torso each for actor and critic; give algo.shared_torso=false")
+    if model.memory != "none":
+        _check_memory(config)
     if model.name not in (*MODELS, "custom"):
         plugins.found("model", model.name, "model")
+
+
+def _check_memory(config: Config) -> None:
+    length, steps, rows = config.model.sequence_length, config.algo.num_steps, config.algo.per_rank_batch_size
+    if steps % length:
+        fits = max(each for each in range(1, min(length, steps) + 1) if steps % each == 0)
+        raise ConfigError(
+            f"algo.num_steps={steps} is no multiple of model.sequence_length={length}; give a length that divides it, "
+            f"such as model.sequence_length={fits}"
+        )
+    if rows is not None and rows < length:
+        raise ConfigError(
+            f"algo.per_rank_batch_size={rows} is less than one sequence of model.sequence_length={length}; raise it"
+        )
+    if config.env.backend == "torch":
+        raise ConfigError(
+            f"model.memory={config.model.memory} does not go with env.backend=torch; give env.backend=gymnasium"
+        )
 
 
 def _check_log(config: Config) -> None:

@@ -18,6 +18,9 @@ class Network:
         actor_hidden_sizes: widths of the actor's; None: the algorithm's.
         critic_hidden_sizes: widths of the critic's; None: the algorithm's.
         critic_keys: parts of the observation that the critic alone sees.
+        memory: a recurrent layer after the encoder: gru or lstm; none: there is none.
+        memory_size: its width.
+        sequence_length: steps of the sequences that it learns from.
     """
 
     encoder: str = "mlp"
@@ -26,3 +29,6 @@ class Network:
     actor_hidden_sizes: tuple[int, ...] | None = None
     critic_hidden_sizes: tuple[int, ...] | None = None
     critic_keys: tuple[str, ...] = ()
+    memory: str = "none"
+    memory_size: int = 64
+    sequence_length: int = 16

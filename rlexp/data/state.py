@@ -49,6 +49,7 @@ class PlayerState:
         generator: of the noise of actions, uint8.
         environments: what each environment recorded to play its episode again (`rlexp.envs.restore`); empty where that
             cannot be done.
+        state: of recurrent networks, [N, S] float32; S = 0 without any.
     """
 
     next_obs: Tensor
@@ -56,6 +57,7 @@ class PlayerState:
     lengths: Tensor
     generator: Tensor
     environments: list[Any]
+    state: Tensor
 
 
 @dataclass(frozen=True)
@@ -86,10 +88,12 @@ class MemoryState:
     Attributes:
         discounted: discounted returns of the episodes under way, [N] float32.
         generator: of the order of minibatches, uint8.
+        critic: the critic's own recurrent state of each environment, [N, *] float32; empty without one.
     """
 
     discounted: Tensor
     generator: Tensor
+    critic: Tensor
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any, SupportsFloat
 
 import gymnasium
@@ -95,6 +96,38 @@ def _ale(env: Env, name: str) -> Any:
     if ale is None:
         raise ConfigError(f"env.wrappers: {name} is for Atari games, but {type(env.unwrapped).__name__} is none")
     return ale
+
+
+VELOCITIES = {
+    "CartPole": (1, 3), "Acrobot": (4, 5), "MountainCar": (1,), "MountainCarContinuous": (1,), "Pendulum": (2,),
+    "LunarLander": (2, 3, 5),
+}  # fmt: skip
+"""Where the velocities are in the observations of gymnasium's tasks."""
+
+
+class MaskVelocity(gymnasium.ObservationWrapper[Any, Any, Any]):
+    """Shows 0 in place of velocities, so that a policy needs memory; as sb3-contrib's tasks without velocities have it.
+
+    Args:
+        env: its observations are vectors.
+        indices: where velocities are; None: as VELOCITIES has it.
+
+    Raises:
+        ConfigError: nobody says where they are.
+    """
+
+    def __init__(self, env: Env, indices: Sequence[int] | None = None) -> None:
+        super().__init__(env)
+        name = "" if env.spec is None else env.spec.id.partition("-v")[0]
+        places = VELOCITIES.get(name) if indices is None else tuple(indices)
+        if places is None:
+            raise ConfigError(f"mask_velocity knows {', '.join(VELOCITIES)}; for others give indices: [1, 3]")
+        self._seen = np.ones(env.observation_space.shape or (), np.float32)
+        self._seen[list(places)] = 0.0
+
+    def observation(self, observation: Any) -> Any:
+        """Return the observation without velocities."""
+        return observation * self._seen
 
 
 class MiniGridImage(gymnasium.ObservationWrapper[Any, Any, Any]):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import fields
 
 import torch
 from torch import Tensor
@@ -16,6 +15,7 @@ from rlexp.data.rollout import Rollout
 from rlexp.data.state import MemoryState
 from rlexp.learn.ranks import Ranks
 from rlexp.learn.rewards import RewardScaler
+from rlexp.models.recurrent import Unrolled
 
 
 class Fresh:
@@ -24,11 +24,14 @@ class Fresh:
     Args:
         settings: of the algorithm.
         values: the critic, of observation rows [B, D]: values [B], on the learner's device.
+        unrolled: of a recurrent agent instead, of a rollout and the critic's state before it; None without one.
         rewards: normalises and clips rewards.
         ranks: the ranks that learn together.
         shared: whether all of them see the same rollouts, so that minibatches are split between them.
         generator: draws the order of minibatches, on the CPU; equal on all ranks where data are shared.
         epoch_kl: the mean approximate KL over an epoch, [], of the terms of its steps, [S, K].
+        length: L, steps of the sequences that a recurrent agent learns from.
+        critic: its own state of each environment, [N, *]; None without one.
     """
 
     def __init__(
@@ -40,6 +43,9 @@ class Fresh:
         shared: bool,
         generator: torch.Generator,
         epoch_kl: Callable[[Tensor], Tensor],
+        unrolled: Callable[[Rollout, Tensor], Unrolled] | None = None,
+        length: int = 1,
+        critic: Tensor | None = None,
     ) -> None:
         self._settings = settings
         self._values = values
@@ -48,6 +54,8 @@ class Fresh:
         self._shared = shared
         self._generator = generator
         self._epoch_kl = epoch_kl
+        self._unrolled, self._length = unrolled, length
+        self._critic = torch.empty(0) if critic is None else critic
         self._epoch: list[Tensor] = []
         self.minibatches = 1
         """Steps of an epoch."""
@@ -57,11 +65,15 @@ class Fresh:
         """Take the valid transitions of a rollout, with their advantages and returns, in place of the last one's."""
         settings = self._settings
         steps, count = rollout.rewards.shape
-        values = self._values(rollout.obs.flatten(0, 1)).view(steps + 1, count)  # [T+1, N]
+        follows = None if self._unrolled is None else self._unrolled(rollout, self._critic)
+        if follows is None:
+            values = self._values(rollout.obs.flatten(0, 1)).view(steps + 1, count)  # [T+1, N]
+        else:
+            values, self._critic = follows.values, follows.critic
         next_values = values[1:]
         if rollout.final_obs.shape[0] > 0:
             next_values = next_values.clone()
-            next_values[rollout.truncated] = self._values(rollout.final_obs)
+            next_values[rollout.truncated] = self._values(rollout.final_obs) if follows is None else follows.final
         # What is no transition gets an error of 0, so that whatever stands there reaches no other row.
         advantages = gae(
             self._rewards.scaled(rollout),
@@ -73,17 +85,18 @@ class Fresh:
             settings.gae_lambda,
         )
         batch = Batch(
-            obs=rollout.obs[:-1].flatten(0, 1),
-            actions=rollout.actions.flatten(0, 1),
-            log_prob=rollout.log_prob.flatten(),
-            advantages=advantages.flatten(),
-            returns=(advantages + values[:-1]).flatten(),
-            values=values[:-1].flatten(),
+            obs=rollout.obs[:-1],
+            actions=rollout.actions,
+            log_prob=rollout.log_prob,
+            advantages=advantages,
+            returns=advantages + values[:-1],
+            values=values[:-1],
         )
-        if not bool(rollout.valid.all()):
+        batch = batch.flat() if follows is None else batch.sequences(follows.states, follows.first, rollout.valid)
+        if follows is None and not bool(rollout.valid.all()):
             batch = batch.rows(rollout.valid.flatten().nonzero().squeeze(-1))
         self._batch, self._epoch = batch, []
-        self.minibatches = self._minibatches_per_epoch(batch.returns.shape[0])
+        self.minibatches = self._minibatches_per_epoch(batch.units)
 
     def batches(self) -> Iterator[Batch]:
         """Yield the minibatches of every epoch."""
@@ -106,12 +119,15 @@ class Fresh:
     def report(self) -> Tensor:
         """Return explained variance and mean value, [2]."""
         batch = self._batch
-        return torch.stack([explained_variance(batch.values, batch.returns), batch.values.mean()])
+        values, returns = batch.values, batch.returns
+        if batch.weight is not None:
+            values, returns = values[batch.weight > 0], returns[batch.weight > 0]
+        return torch.stack([explained_variance(values, returns), values.mean()])
 
     def _minibatches_per_epoch(self, rows: int) -> int:
         """Return the number of minibatches, equal on all ranks, so that none holds more than the settings say.
 
-        Where ranks hold different numbers of rows, none is left empty either: that comes first.
+        Where ranks hold different numbers of rows (or sequences), none is left empty either: that comes first.
         """
         least, most = rows, rows
         if self._shared:
@@ -119,23 +135,24 @@ class Fresh:
         elif self._ranks.size > 1:
             counts = self._ranks.gather(torch.tensor([rows], dtype=torch.int64, device=self._batch.returns.device))
             least, most = int(counts.min()), int(counts.max())
-        return min(least, -(-most // (self._settings.rows or most)))
+        most_at_once = most if self._settings.rows is None else max(1, self._settings.rows // self._length)
+        return min(least, -(-most // most_at_once))
 
     def _shuffled(self) -> list[Batch]:
         """Return the transitions in a new order, in minibatches that differ in size by one at most."""
         batch = self._batch
-        order = torch.randperm(batch.returns.shape[0], generator=self._generator)
+        order = torch.randperm(batch.units, generator=self._generator)
         if self._shared:
             order = order[self._ranks.rank :: self._ranks.size]
-        rows = batch.rows(order.to(batch.returns.device))
-        columns = [getattr(rows, field.name).tensor_split(self.minibatches) for field in fields(rows)]
-        return [Batch(*parts) for parts in zip(*columns, strict=True)]
+        return batch.rows(order.to(batch.returns.device)).split(self.minibatches)
 
     def state(self) -> MemoryState:
-        """Return the generator of minibatch orders and the discounted returns under way."""
-        return MemoryState(discounted=self._rewards.discounted.cpu(), generator=self._generator.get_state())
+        """Return the generator of minibatch orders, the discounted returns under way, and the critic's states."""
+        discounted, critic = self._rewards.discounted.cpu(), self._critic.cpu()
+        return MemoryState(discounted=discounted, generator=self._generator.get_state(), critic=critic)
 
     def load_state(self, state: MemoryState) -> None:
         """Continue from what `state` returned."""
         self._rewards.discounted = state.discounted.to(self._rewards.discounted.device)
         self._generator.set_state(state.generator)
+        self._critic = state.critic.to(self._critic.device)

@@ -23,6 +23,7 @@ from rlexp.learn.stepper import Stepper
 from rlexp.models.actor_critic import ActorCritic
 from rlexp.models.agent import Agent
 from rlexp.models.chunks import in_chunks
+from rlexp.models.recurrent import Unrolled
 
 
 @dataclass(frozen=True)
@@ -204,5 +205,12 @@ def build_learner(
     def epoch_kl(steps: Tensor) -> Tensor:
         return stepper.means(steps)[stepper.names.index("approx_kl")]
 
-    memory = Fresh(fresh, values, rewards, ranks, shared, generator, epoch_kl)
+    def unrolled(rollout: Rollout, critic: Tensor) -> Unrolled:
+        with precision.autocast():
+            return agent.unrolled(rollout, critic)
+
+    critic = torch.zeros((settings.num_envs, agent.critic_state_size), device=stepper.device)
+    follows = unrolled if agent.state_size else None
+    length = agent.sequence_length
+    memory = Fresh(fresh, values, rewards, ranks, shared, generator, epoch_kl, follows, length, critic)
     return Learner(algorithm, agent, stepper, memory, rewards, ranks, shared, precision, adjust)

@@ -71,6 +71,9 @@ class FastActor:
         self._in_numpy = not self._mixed and _fits_numpy(actor, count)
         self._arrays = _numpy_forward(actor, count) if self._in_numpy else None
         self._tensors = None if self._in_numpy else fast_forward(actor)
+        self._actor = actor
+        self.state = torch.zeros((count, actor.state_size), device=self._device)
+        """Recurrent states before the next step, [N, S]; S = 0 without any."""
 
     def sampler(self, noise: Tensor) -> Callable[[int, Array], Array]:
         """Return a function of a step t and its observation rows, [N, D], to sampled actions, [N] or [N, A].
@@ -100,10 +103,20 @@ class FastActor:
     def _params(self, rows: Array, device: torch.device) -> Tensor:
         """Return the distribution's parameters, [N, P] float32, as the log-probability takes them."""
         assert self._tensors is not None
+        given = torch.from_numpy(rows).to(device)
+        if self.state.shape[1]:
+            with self._autocast():
+                params, self.state = self._actor.step(given, self.state)
+            return params.float()
         if not self._mixed:  # a context that does nothing is not free
-            return self._tensors(torch.from_numpy(rows).to(device)).float()
+            return self._tensors(given).float()
         with self._autocast():
-            return self._tensors(torch.from_numpy(rows).to(device)).float()
+            return self._tensors(given).float()
+
+    def forget(self, ended: Array) -> None:
+        """Empty the recurrent states of environments whose episode has ended, [N] bool."""
+        if self.state.shape[1] and ended.any():
+            self.state = self.state.masked_fill(torch.from_numpy(ended).to(self._device).unsqueeze(-1), 0.0)
 
 
 def _layers(actor: Actor) -> list[tuple[Tensor, Tensor]]:

@@ -9,6 +9,7 @@ from rlexp.data.spaces import ActionSpec
 from rlexp.models.distributions import Distribution
 from rlexp.models.mixed import masked
 from rlexp.models.preprocessor import Preprocessor
+from rlexp.models.recurrent import Sequences
 from rlexp.models.torso import Torso
 
 
@@ -50,9 +51,23 @@ class Actor(nn.Module):
         self.register_buffer("low", low, persistent=False)
         self.register_buffer("high", high, persistent=False)
 
-    def forward(self, rows: Tensor) -> Tensor:
-        """Return the parameters of the action distribution, [B, P], for rows [B, D]."""
-        return self.masked(rows, self.parameters_of(self.torso(*self.preprocessor.for_actor(*self.preprocessor(rows)))))
+    def forward(self, rows: Tensor, sequences: Sequences | None = None) -> Tensor:
+        """Return the parameters of the action distribution, [B, P], for rows [B, D]; see `Torso.forward`."""
+        seen = self.preprocessor.for_actor(*self.preprocessor(rows))
+        return self.masked(rows, self.parameters_of(self.torso(*seen, sequences)))
+
+    def step(self, rows: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the parameters, [B, P], and the next state, of rows [B, D] in a recurrent state [B, S]."""
+        memory = self.torso.memory
+        assert memory is not None
+        features = self.torso.encoded(*self.preprocessor.for_actor(*self.preprocessor(rows)))
+        state = memory.step(memory.inputs(features).float(), state)
+        return self.masked(rows, self.parameters_of(self.torso.connected(memory.output(state)))), state
+
+    @property
+    def state_size(self) -> int:
+        """Width of the recurrent state, S; 0 without one."""
+        return self.torso.state_size
 
     @property
     def mask(self) -> int:
@@ -70,9 +85,9 @@ class Actor(nn.Module):
             outputs = torch.cat([outputs, self.log_std.expand(*outputs.shape[:-1], -1)], -1)
         return outputs
 
-    def log_prob(self, rows: Tensor, actions: Tensor) -> Tensor:
+    def log_prob(self, rows: Tensor, actions: Tensor, sequences: Sequences | None = None) -> Tensor:
         """Return the log-probability of each action, [B] float32."""
-        return self.distribution.log_prob(self(rows).float(), actions)
+        return self.distribution.log_prob(self(rows, sequences).float(), actions)
 
     def noise(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
         """Draw the noise of actions of batch shape `shape`: [*shape, K] float32, on the generator's device."""

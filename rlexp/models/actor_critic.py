@@ -8,11 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from rlexp.data.batch import Prediction
+from rlexp.data.rollout import Rollout
 from rlexp.data.spaces import SpaceSpec
 from rlexp.models.actor import Actor
 from rlexp.models.agent import Agent
+from rlexp.models.chunks import in_chunks
 from rlexp.models.mixed import build_distribution
 from rlexp.models.preprocessor import Preprocessor, orthogonal
+from rlexp.models.recurrent import Sequences, Unrolled, chunk_starts, firsts
 from rlexp.models.torso import Torso, TorsoSettings
 
 
@@ -30,6 +33,7 @@ class Architecture:
         clip: what (normalised) observations are clipped to; None: not clipped.
         squash: whether real actions are squashed into their bounds by tanh.
         critic_keys: parts of the observation that the critic alone sees.
+        sequence_length: steps of the sequences that recurrent layers learn from.
         dtype: of the weights.
     """
 
@@ -42,6 +46,7 @@ class Architecture:
     clip: float | None
     squash: bool
     critic_keys: tuple[str, ...] = ()
+    sequence_length: int = 1
     dtype: torch.dtype = torch.float32
 
 
@@ -53,7 +58,7 @@ class Critic(nn.Module):
         self.torso, self.head = torso, head
 
     def forward(self, vector: Tensor, images: list[Tensor]) -> Tensor:
-        """Return the value of each observation, [B] float32."""
+        """Return the value of each observation, [B] float32, without a recurrent layer."""
         return self.of_features(self.torso(vector, images))
 
     def of_features(self, features: Tensor) -> Tensor:
@@ -87,6 +92,7 @@ class ActorCritic(Agent):
         self.actor = Actor(preprocessor, actor_torso, actor_head, distribution, log_std, spec.action, made.squash)
         self.critic = Critic(critic_torso, critic_head)
         self.shared_torso = made.shared_torso
+        self.sequence_length = made.sequence_length if self.state_size else 1
         for parameter in self.parameters():  # not self.to(dtype): statistics keep their precision
             parameter.data = parameter.data.to(made.dtype)
 
@@ -101,12 +107,86 @@ class ActorCritic(Agent):
         values: Tensor = self.critic(*self.actor.preprocessor(rows))
         return values
 
-    def forward(self, rows: Tensor, actions: Tensor) -> Prediction:
-        """Return log-probabilities, entropies and values of B transitions."""
+    @property
+    def state_size(self) -> int:
+        """Width of the recurrent states of actor and critic together; 0 without any."""
+        return self.actor.state_size + self.critic_state_size
+
+    @property
+    def critic_state_size(self) -> int:
+        """Width of the critic's own recurrent state; 0 where it shares the actor's, or has none."""
+        return 0 if self.shared_torso else self.critic.torso.state_size
+
+    @torch.no_grad()
+    def unrolled(self, rollout: Rollout, critic: Tensor) -> Unrolled:
+        """Follow a rollout from its first step on, with the recurrent layers of now.
+
+        Args:
+            rollout: on this agent's device.
+            critic: the critic's own state before it, [N, *]; it is empty where the actor's is: an episode begins.
+        """
+        steps = rollout.rewards.shape[0]
+        first = firsts(rollout.terminated, rollout.truncated, rollout.valid)
+        start = rollout.initial_state
+        after = self._scanned(self.actor.torso, rollout.obs, start, first)
+        before = [_before(start, after, first)]
+        torso = self.actor.torso
+        if not self.shared_torso:
+            torso = self.critic.torso
+            own = critic * start.any(-1, keepdim=True)
+            after = self._scanned(torso, rollout.obs, own, first)
+            before.append(_before(own, after, first))
+        memory = torso.memory
+        assert memory is not None
+        values = in_chunks(self._valued, memory.output(after).flatten(0, 1)).view(after.shape[:2])
+        final = values.new_zeros(0)
+        if len(rollout.final_obs):
+            features = in_chunks(lambda rows: self._seen(torso, rows), rollout.final_obs)
+            state = memory.step(memory.inputs(features).float(), after[:-1][rollout.truncated])
+            final = self._valued(memory.output(state))
+        states = chunk_starts([each[:steps] for each in before], self.sequence_length)
+        return Unrolled(values, final, states, first[:steps], before[-1][-1] if len(before) > 1 else critic)
+
+    def _scanned(self, torso: Torso, obs: Tensor, state: Tensor, first: Tensor) -> Tensor:
+        """Return the states of a torso's recurrent layer after each of T + 1 observations, [T + 1, N, S]."""
+        assert torso.memory is not None
+        features = in_chunks(lambda rows: self._seen(torso, rows), obs.flatten(0, 1))
+        return torso.memory.scan(features.view(*obs.shape[:2], -1), state, first)
+
+    def _seen(self, torso: Torso, rows: Tensor) -> Tensor:
+        inputs = self.actor.preprocessor(rows)
+        return torso.encoded(*(self.actor.preprocessor.for_actor(*inputs) if torso is self.actor.torso else inputs))
+
+    def _valued(self, recalled: Tensor) -> Tensor:
+        """Return the values of what the recurrent layer of the critic puts out, [B, H]: [B]."""
+        return self.critic.of_features(self.critic.torso.connected(recalled))
+
+    def forward(
+        self, rows: Tensor, actions: Tensor, states: Tensor | None = None, first: Tensor | None = None
+    ) -> Prediction:
+        """Return log-probabilities, entropies and values of B transitions.
+
+        Args:
+            rows: observations, [B, D]; of recurrent networks sequences of L steps, one after the other.
+            actions: [B] or [B, A].
+            states: of recurrent networks, before each sequence, [B / L, S]; None: single steps from an empty state.
+            first: where a step is the first of its episode, [B] bool.
+        """
+        if self.state_size and states is None:
+            states = rows.new_zeros((len(rows), self.state_size), dtype=torch.float32)
+            first = rows.new_zeros(len(rows), dtype=torch.bool)
+        sequences = None if states is None or first is None else Sequences(states, first)
         preprocessor = self.actor.preprocessor
         inputs = preprocessor(rows)
-        actor_features = self.actor.torso(*preprocessor.for_actor(*inputs))
-        critic_features = actor_features if self.shared_torso else self.critic.torso(*inputs)
+        actor_features = self.actor.torso(*preprocessor.for_actor(*inputs), sequences)
+        critic_features = actor_features
+        if not self.shared_torso:
+            critic_features = self.critic.torso(*inputs, sequences, self.actor.state_size)
         params = self.actor.masked(rows, self.actor.parameters_of(actor_features)).float()
         log_prob, entropy = self.actor.distribution.log_prob_and_entropy(params, actions)
         return Prediction(log_prob=log_prob, entropy=entropy, values=self.critic.of_features(critic_features))
+
+
+def _before(start: Tensor, after: Tensor, first: Tensor) -> Tensor:
+    """Return the states before each of T + 1 steps, [T + 1, N, S], of those after them and the one at the start."""
+    return torch.cat([start.unsqueeze(0), after[:-1]]).masked_fill(first.unsqueeze(-1), 0.0)

@@ -46,4 +46,6 @@ def torso_settings(
         layer_norm=network.layer_norm,
         ortho_init=algorithm.ortho_init,
         kwargs=network.kwargs,
+        memory=network.memory,
+        memory_size=network.memory_size,
     )

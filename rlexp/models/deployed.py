@@ -76,18 +76,27 @@ class Deployed(nn.Module):
         self.actor, self.action, self.inputs = actor, action, tuple(inputs)
 
     def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
-        """Return the arrays of B actions, of the arrays of B observations, each in the order of its names."""
+        """Return the arrays of B actions, of the arrays of B observations, each in the order of its names.
+
+        Of recurrent networks the state, [B, S] float32, comes last in both.
+        """
+        *given, state = given if self.actor.state_size else (*given, given[0])  # type: ignore[assignment]
         found = dict(zip(self.inputs, given, strict=True))
         real = [self._flat(each, values) for each, values in self._sorted(found) if each.kind != "image"]
         stored = [self._flat(each, values) for each, values in self._sorted(found) if each.kind == "image"]
         floats = torch.cat(real, -1) if real else given[0].new_zeros((given[0].shape[0], 0), dtype=torch.float32)
         actor, preprocessor = self.actor, self.actor.preprocessor
         vector, images = preprocessor.assembled(floats, torch.cat(stored, -1) if stored else floats)
-        features = actor.torso(*preprocessor.for_actor(vector, images))
+        seen = preprocessor.for_actor(vector, images)
+        memory = actor.torso.memory
+        if memory is not None:
+            state = memory.step(memory.inputs(actor.torso.encoded(*seen)).float(), state)
+        features = actor.torso(*seen) if memory is None else actor.torso.connected(memory.output(state))
         params = actor.parameters_of(features).float()
         if actor.mask:
             params = masked(params, floats[:, -actor.mask :])
-        return self._actions(actor.distribution.mode(params))
+        taken = self._actions(actor.distribution.mode(params))
+        return taken if memory is None else (*taken, state)
 
     @staticmethod
     def _sorted(found: dict[Input, Tensor]) -> list[tuple[Input, Tensor]]:

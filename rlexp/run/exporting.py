@@ -94,12 +94,14 @@ def _tuple(value: Any) -> Any:
 
 
 def _example(network: Deployed) -> tuple[torch.Tensor, ...]:
-    return tuple(torch.zeros((2, *each.shape), dtype=getattr(torch, each.dtype)) for each in network.inputs)
+    arrays = [torch.zeros((2, *each.shape), dtype=getattr(torch, each.dtype)) for each in network.inputs]
+    state = network.actor.state_size
+    return (*arrays, torch.zeros((2, state))) if state else tuple(arrays)
 
 
 def _dynamic(network: Deployed) -> dict[str, Any]:
     batch = torch.export.Dim("batch")
-    return {"given": tuple({0: batch} for _ in network.inputs)}
+    return {"given": tuple({0: batch} for _ in _example(network))}
 
 
 def _write_torch(network: Deployed, path: Path) -> None:
@@ -109,7 +111,8 @@ def _write_torch(network: Deployed, path: Path) -> None:
 
 
 def _write_onnx(network: Deployed, path: Path) -> None:
-    before = logging.root.manager.disable
+    before, after = (["state"], ["next_state"]) if network.actor.state_size else ([], [])
+    said = logging.root.manager.disable
     logging.disable(logging.WARNING)  # of each operator that onnxscript looks at
     try:
         with warnings.catch_warnings():
@@ -118,15 +121,15 @@ def _write_onnx(network: Deployed, path: Path) -> None:
                 network,
                 _example(network),
                 str(path),
-                input_names=[each.name for each in network.inputs],
-                output_names=[each.name for each in outputs_of(network.action)],
+                input_names=[*(each.name for each in network.inputs), *before],
+                output_names=[*(each.name for each in outputs_of(network.action)), *after],
                 dynamic_shapes=_dynamic(network),
                 dynamo=True,
                 external_data=False,
                 verbose=False,
             )
     finally:
-        logging.disable(before)
+        logging.disable(said)
 
 
 def _run(network: Deployed, path: Path, kind: str, given: dict[str, Any]) -> list[Any]:
@@ -150,9 +153,14 @@ def compared(policy: Policy, network: Deployed, path: Path, kind: str) -> dict[s
     """
     observations = batch_of(policy.observation_space, sampled(policy.observation_space, OBSERVATIONS))
     given = {each.name: np.ascontiguousarray(_found(observations, each, policy)) for each in network.inputs}
-    expected, _ = policy.act(observations)
+    width, state = network.actor.state_size, None
+    if width:
+        state = torch.rand((OBSERVATIONS, width), generator=torch.Generator().manual_seed(0)) * 2 - 1
+        given["state"] = state.numpy()
+    expected, _ = policy.act(observations, state)
     same, worst = np.ones(OBSERVATIONS, np.bool_), 0.0
-    for output, values in zip(outputs_of(network.action), _run(network, path, kind, given), strict=True):
+    found = _run(network, path, kind, given)
+    for output, values in zip(outputs_of(network.action), found[: len(found) - (width > 0)], strict=True):
         wanted = functools.reduce(operator.getitem, output.path, expected)
         if output.spec.sizes:
             same &= (values == wanted).reshape(OBSERVATIONS, -1).all(1)
@@ -207,10 +215,19 @@ def description(policy: Policy, network: Deployed, checkpoint: Path, kind: str) 
             }
             for each in outputs_of(network.action)
         ],
+        "state": _of_state(network.actor.state_size),
         "note": "raw observations of the environment in these wrappers go in, greedy actions as it takes them come "
         "out; normalisation, squashing, bounds and action masks are inside",
         "versions": {name: importlib.metadata.version(name) for name in ("rlexp", "torch")},
     }
+
+
+def _of_state(width: int) -> dict[str, Any] | None:
+    """Return what to know of a recurrent state; None without one."""
+    if not width:
+        return None
+    return {"input": "state", "output": "next_state", "shape": ["batch", width], "dtype": "float32",
+            "meaning": "0 at the start of an episode, then what the step before returned"}  # fmt: skip
 
 
 def _meaning(action: Any) -> str:

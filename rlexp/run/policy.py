@@ -57,7 +57,8 @@ class Policy:
         Args:
             observation: one of `observation_space`, or a batch: the same with a first axis more, in each part of a
                 Dict or Tuple.
-            state: what the call before returned; None at the start of an episode. Networks without memory have none.
+            state: what the call before returned; None at the start of an episode (of a batch: of all episodes). That of
+                recurrent networks is a tensor [N, S], 0 in the rows of environments whose episode begins.
             deterministic: whether the most probable action is taken rather than a sample.
             action_mask: of an environment that gives masks, or a batch of them: 1 for each option that is allowed.
 
@@ -78,12 +79,15 @@ class Policy:
             rows = self.packer.pack_one(observation)[None]
         with torch.inference_mode():
             acting = FastActor(self.actor, len(rows))
+            if self.actor.state_size and state is not None:
+                acting.state = state
             if deterministic:
                 actions = acting.greedy(rows)
             else:
                 actions = acting.sampler(self.actor.noise((1, len(rows)), self._generator))(0, rows)
         taken = environment_actions(actions, self.spec, self.actor.squash)
-        return (taken if batched else nth_action(taken, 0)), state
+        after = acting.state if self.actor.state_size else None
+        return (taken if batched else nth_action(taken, 0)), after
 
     def seed(self, seed: int) -> None:
         """Let sampled actions start from a seed."""

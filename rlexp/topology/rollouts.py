@@ -87,5 +87,5 @@ def blank_rollout(actor: Actor, steps: int, envs: int, width: int, dtype: torch.
         log_prob=torch.empty((steps, envs)),
         final_obs=torch.empty((0, width), dtype=dtype),
         valid=flags,
-        initial_state=torch.empty((envs, 0)),
+        initial_state=torch.empty((envs, actor.state_size)),
     )

@@ -23,6 +23,11 @@ KINDS = {
     "pixels": ("env=gym", "env.id=tests.environments:Picture-v0", "env.frame_stack=2"),
     "actions of parts": ("env=gym", "env.id=tests.environments:Orders-v0"),
     "masks": ("env=gym", "env.id=tests.environments:Doors-v0"),
+    "recurrent": ("model=gru", "model.sequence_length=8", *NORMALIZED),
+    "recurrent images": (
+        "env=gym", "env.id=tests.environments:Picture-v0", "model=lstm", "model.sequence_length=8",
+        "algo.shared_torso=true",
+    ),
     "choices": ("env=gym", "env.id=FrozenLake-v1"),
 }  # fmt: skip
 

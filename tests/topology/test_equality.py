@@ -48,6 +48,7 @@ OF = {
     "truncated": ("env.max_episode_steps=5", "env.normalize_observations=true"),
     "images": ("env=gym", "env.id=tests.environments:Picture-v0", "env.images=pixels", "algo.hidden_sizes=[8]"),
     "mixed": ("env=gym", "env.id=tests.environments:Mixed-v0", "env.normalize_observations=true"),
+    "recurrent": ("model=gru", "model.sequence_length=8", "env.normalize_observations=true"),
     "early": ("algo.target_kl=1e-4", "algo.update_epochs=5"),
 }
 """The settings of the runs that coupled and decoupled are compared by."""

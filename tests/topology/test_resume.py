@@ -31,6 +31,13 @@ CASES = {
         "env=gym", "env.id=tests.environments:Mixed-v0", "model=custom", "model.path=tests.own:Sums",
         "model.layer_norm=true", *TOPOLOGIES["decoupled 3 overlap"],
     ),
+    "recurrent": (
+        "model=lstm", "model.sequence_length=8", "env.max_episode_steps=7", *TOPOLOGIES["decoupled 3 overlap"],
+    ),
+    "recurrent shared": (
+        "model=gru", "model.sequence_length=4", "algo=a2c", "algo.per_rank_batch_size=null",
+        *TOPOLOGIES["coupled 2 shared"], *NORMALIZED,
+    ),
     "masks and choices": ("env=gym", "env.id=tests.environments:Doors-v0", "env.vectorization=async"),
     "actions of parts": (
         "env=gym", "env.id=tests.environments:Orders-v0", *TOPOLOGIES["decoupled 2"], "env.action_bounds=tanh",
@@ -42,7 +49,7 @@ CASES = {
 }  # fmt: skip
 FAST = {
     "coupled 1", "coupled 2", "decoupled 3 overlap", "async", "wrappers", "own network", "masks and choices",
-    "actions of parts",
+    "actions of parts", "recurrent", "recurrent shared",
 }  # fmt: skip
 
 
