@@ -69,9 +69,10 @@ ADVICE = {
         "encoder torso backbone actor.type policy_name net cnn_keys mlp_keys cnn_keys.encoder mlp_keys.encoder "
         "l mlp_layers share_encoder policy"
     ),
-    "model=lstm or model=gru has a recurrent layer; model.memory_size=64 is its width, model.sequence_length=16 the steps "
-    "that it is trained through": (
-        "lstm use_lstm rnn use_rnn recurrent gru recurrent_policy use_recurrent n_lstm_layers rnn_type enable_critic_lstm"
+    "model=lstm or model=gru has a recurrent layer; model.memory_size=64 is its width, model.sequence_length=16 the "
+    "steps that it is trained through": (
+        "lstm use_lstm rnn use_rnn recurrent gru recurrent_policy use_recurrent n_lstm_layers rnn_type "
+        "enable_critic_lstm"
     ),
     "state-dependent exploration is not there; algo.log_std_init=0 sets the noise of Gaussian policies": (
         "use_sde sde_sample_freq gsde sde"

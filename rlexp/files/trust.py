@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,12 +118,27 @@ def check_sizes(config: Config, agent: dict[str, Tensor], path: Path) -> None:
         ConfigError: they do not.
     """
     largest = max((size for value in agent.values() for size in value.shape), default=0)
-    sizes = config.algo.hidden_sizes
-    if max(sizes) > largest or len(sizes) > len(agent):
-        shown = f"[{', '.join(map(str, sizes[:4]))}{', ...' if len(sizes) > 4 else ''}]"
-        raise ConfigError(f"checkpoint={path}: its tensors do not fit its algo.hidden_sizes={shown}")
+    model = config.model
+    listed: dict[str, Any] = {"algo.hidden_sizes": config.algo.hidden_sizes, "model.actor_hidden_sizes": model.actor_hidden_sizes,
+              "model.critic_hidden_sizes": model.critic_hidden_sizes}  # fmt: skip
+    listed["model.memory_size"] = [model.memory_size] if model.memory != "none" else None
+    if not plugins.is_path(model.network.encoder):  # of somebody's own network nobody knows what its arguments mean
+        listed["model.kwargs"] = list(_numbers(model.kwargs))
+    for key, sizes in listed.items():
+        if sizes and (max(sizes) > largest or len(sizes) > len(agent)):
+            shown = f"[{', '.join(map(str, sizes[:4]))}{', ...' if len(sizes) > 4 else ''}]"
+            raise ConfigError(f"checkpoint={path}: its tensors do not fit its {key}={shown}")
     if config.env.frame_stack > largest:
         raise ConfigError(f"checkpoint={path}: its tensors do not fit its env.frame_stack={config.env.frame_stack}")
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    """Yield the numbers in nested containers."""
+    if isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _numbers(item)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield value
 
 
 def check_ranks(config: Config, ranks: list[RankState], path: Path) -> None:

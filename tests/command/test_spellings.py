@@ -283,18 +283,18 @@ exp=a2c                                 -> algo=a2c
 exp=ppo_decoupled                       -> algo=ppo topology=decoupled fabric.devices=2
 exp=sac                                 -> says: algorithms here: algo=a2c, algo=ppo
 exp=dreamer_v3                          -> says: algorithms here: algo=a2c, algo=ppo
-exp=ppo_recurrent                       -> algo=ppo env.frame_stack=4 (recurrent networks are not there)
+exp=ppo_recurrent                       -> algo=ppo model=lstm
 experiment=example                      -> taken
 experiment=ppo                          -> algo=ppo
 algo=PPO                                -> algo=ppo
 algo=ppo_decoupled                      -> algo=ppo topology=decoupled fabric.devices=2
 algo=sac                                -> says: algorithms here: algo=a2c, algo=ppo
-algo=ppo_recurrent                      -> algo=ppo env.frame_stack=4 (recurrent networks are not there)
+algo=ppo_recurrent                      -> algo=ppo model=lstm
 --algo ppo                              -> algo=ppo
 --algo ppo --env CartPole-v1            -> algo=ppo; env.id=CartPole-v1
 --env CartPole-v1 --algo ppo            -> env.id=CartPole-v1; algo=ppo
 --algo sac                              -> says: algorithms here: algo=a2c, algo=ppo
---algo ppo_lstm                         -> algo=ppo env.frame_stack=4 (recurrent networks are not there)
+--algo ppo_lstm                         -> algo=ppo model=lstm
 --algo ppo_mask                         -> algo=ppo (action masks are used where the environment gives them)
 agent=ppo                               -> algo=ppo
 track=true                              -> logger=[csv,tensorboard,wandb]
