@@ -91,6 +91,8 @@ class Loggers:
             values = dict(vars(getattr(config.logger, name)))
             if values.pop("enabled"):
                 values["name"] = values["name"] or self._run_dir.name
+                if "group" in values and (self._run_dir.parent / "multirun.yaml").is_file():
+                    values["group"] = values["group"] or self._run_dir.parent.name
                 found[name] = lambda path=path, name=name, values=values: self._built(path, name, values)  # type: ignore[misc]
         for entry in entries("logger", config.logger.own, "logger.own"):
             found[entry.path] = lambda entry=entry: self._built(entry.path, entry.path, dict(entry.kwargs))  # type: ignore[misc]

@@ -196,7 +196,7 @@ def test_a_rollout_gives_environments_actions_of_their_space(action, vectorizati
     player.close()
 
 
-@pytest.mark.parametrize("bounds", ["clip", "tanh"])
+@pytest.mark.parametrize("bounds", ["clip", pytest.param("tanh", marks=pytest.mark.slow)])
 def test_actions_of_parts_are_taken_and_learned(bounds, tmp_path):
     words = ("env=gym", "env.id=tests.environments:Orders-v0", f"env.action_bounds={bounds}", "eval.episodes=8")
     launched(tmp_path / "run", *words, "env.num_envs=8", "algo.log_std_init=-1", "algo.gamma=0.1", updates=60)

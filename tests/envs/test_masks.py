@@ -19,7 +19,7 @@ DOORS = ("env=gym", "env.id=tests.environments:Doors-v0", "log.infos=[locked]")
 
 @pytest.mark.parametrize("by", ["info", "method", "part"])
 def test_a_forbidden_choice_is_never_taken(by, tmp_path):
-    words = (*DOORS, f"+env.kwargs.by={by}", "eval.episodes=8", "eval.every=512", "algo.gamma=0.1")
+    words = (*DOORS, f"+env.kwargs.by={by}", "eval.episodes=8", "algo.gamma=0.1")
     launched(tmp_path / "run", *words, updates=60)
     rows = metrics(tmp_path / "run")
     assert {row["Game/locked"] for row in rows if row["Game/locked"]} == {"0.0"}

@@ -154,7 +154,7 @@ def test_a_wrapper_that_does_not_fit_is_refused_before_the_start(entry, said):
 @pytest.mark.parametrize("word", ["env.vectorization=vector", "env.backend=envpool", "env.backend=torch"])
 def test_environments_that_are_stepped_all_at_once_take_no_wrappers(word):
     with pytest.raises(ConfigError, match=r"env\.wrappers"):
-        composed("id=CartPole-v1", "env.wrappers=[flatten]", word)
+        check_environment(composed("id=CartPole-v1", "env.wrappers=[flatten]", word))
 
 
 def test_a_player_of_wrapped_environments_keeps_its_shaped_returns_between_rollouts():

@@ -44,7 +44,12 @@ def id_of(words: tuple[str, ...]) -> str:
     return next((word.partition("=")[2] for word in words if word.startswith("env.id=")), "")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+FAST = ("parts", "actions of parts", "recurrent")
+
+
+@pytest.mark.parametrize(
+    "kind", [kind if kind in FAST else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS]
+)
 def test_an_exported_program_of_torch_takes_the_actions_of_the_policy(kind, tmp_path):
     run_dir, words = tmp_path / "run", KINDS[kind]
     launched(run_dir, *words, "model.layer_norm=true", updates=3)
