@@ -119,9 +119,12 @@ def check_sizes(config: Config, agent: dict[str, Tensor], path: Path) -> None:
     """
     largest = max((size for value in agent.values() for size in value.shape), default=0)
     model = config.model
-    listed: dict[str, Any] = {"algo.hidden_sizes": config.algo.hidden_sizes, "model.actor_hidden_sizes": model.actor_hidden_sizes,
-              "model.critic_hidden_sizes": model.critic_hidden_sizes}  # fmt: skip
-    listed["model.memory_size"] = [model.memory_size] if model.memory != "none" else None
+    listed: dict[str, Any] = {
+        "algo.hidden_sizes": config.algo.hidden_sizes,
+        "model.actor_hidden_sizes": model.actor_hidden_sizes,
+        "model.critic_hidden_sizes": model.critic_hidden_sizes,
+        "model.memory_size": [model.memory_size] if model.memory != "none" else None,
+    }
     if not plugins.is_path(model.network.encoder):  # of somebody's own network nobody knows what its arguments mean
         listed["model.kwargs"] = list(_numbers(model.kwargs))
     for key, sizes in listed.items():
