@@ -73,8 +73,7 @@ _names["callback"] = {
 }
 _broken: set[str] = set()  # modules of installed plugins that failed: said once
 _config_packages: list[str] = []
-_modules: dict[str, str] = {}
-"""Modules of plugins, and what announced each: the name of an entry point, or `plugins`."""
+_modules: dict[str, str] = {}  # of plugins, and what announced each: the name of an entry point, or `plugins`
 
 
 def register(kind: str, name: str, target: str | type, *, train_only: bool = False, **kwargs: Any) -> None:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from rlexp.algos import ALGORITHMS, PPO
+from rlexp.command.elsewhere import ELSEWHERE, MASKED, RECURRENT
 from rlexp.config.environment import EnvConfig
 from rlexp.config.places import conf_dir
 
@@ -18,15 +19,6 @@ Given = Mapping[str, str]
 Conversion = Callable[[str, Given], str]
 
 TRUE, FALSE = ("", "true", "1", "yes", "on", "y"), ("false", "0", "no", "off", "n", "none", "null", "-1")
-RECURRENT = ("ppo_recurrent", "recurrent_ppo", "recurrentppo", "ppo_lstm", "ppo_recurrent_decoupled", "a2c_recurrent")
-MASKED = ("ppo_mask", "maskableppo", "maskable_ppo", "ppo_masked")
-ELSEWHERE = (
-    "sac", "dqn", "ddpg", "td3", "trpo", "qrdqn", "tqc", "ars", "impala", "appo", "apex", "reinforce", "vpg", "droq",
-    "sac_ae", "rainbow", "c51", "ppg", "iqn", "her", "crossq", "dreamer_v1", "dreamer_v2",
-    "dreamer_v3", "dreamer", "dreamerv3", "p2e_dv1", "p2e_dv2", "p2e_dv3", "acktr", "acer", "a3c", "muzero", "cql",
-    "rpo", "pqn", "bc", "marwil", "sarsa", "discrete_sac", "discretesac", "redq", "npg", *RECURRENT, *MASKED,
-)  # fmt: skip
-"""Algorithms of other libraries that are not here."""
 PRECISION = {
     "32": "32-true", "fp32": "32-true", "float32": "32-true", "16": "16-mixed", "fp16": "16-mixed",
     "float16": "16-mixed", "half": "16-mixed", "mixed": "bf16-mixed", "amp": "bf16-mixed",

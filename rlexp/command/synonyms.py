@@ -168,12 +168,9 @@ RENAMED = {
 
 CONVERTED = {
     "wandb": ("track wandb use_wandb enable_wandb wandb_activate log_wandb wandb.enabled"),
-    "wandb project": ("wandb_project wandb_project_name wandb.project"),
-    "wandb entity": ("wandb_entity wandb.entity"),
-    "wandb group": ("wandb_group wandb.group"),
-    "wandb name": ("wandb_name wandb_run_name wandb.name"),
-    "wandb tags": ("wandb_tags wandb.tags"),
-    "wandb mode": ("wandb_mode wandb.mode"),
+    "wandb project": "wandb_project wandb_project_name wandb.project", "wandb entity": "wandb_entity wandb.entity",
+    "wandb group": "wandb_group wandb.group", "wandb name": "wandb_name wandb_run_name wandb.name",
+    "wandb tags": "wandb_tags wandb.tags", "wandb mode": "wandb_mode wandb.mode",
     "mlflow": ("mlflow use_mlflow"),
     "mlflow place": ("mlflow_tracking_uri tracking_uri mlflow.tracking_uri"),
     "mlflow experiment": ("mlflow_experiment mlflow_experiment_name mlflow.experiment_name"),
@@ -249,5 +246,5 @@ CONVERTED = {
     "launcher": ("launcher hydra.launcher hydra_launcher"),
     "sweeper": ("sweeper hydra.sweeper hydra_sweeper"),
     "version": ("ver version v_"),
-}
+}  # fmt: skip
 """The name of a conversion of the value, in `rlexp.command.conversions`, and the spellings that it takes."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from rlexp.algos import ALGORITHMS
 from rlexp.command import conversions
-from rlexp.command.conversions import ELSEWHERE, PRECISION, TRUE, Conversion
+from rlexp.command.conversions import PRECISION, TRUE, Conversion
+from rlexp.command.elsewhere import ELSEWHERE
 
 CONVERSIONS: dict[str, Conversion] = {
     "wandb": conversions.fixed("logger=[csv,tensorboard,wandb]", "logger=[csv,tensorboard]"),

@@ -65,25 +65,7 @@ def _checked(config: Config) -> SpaceSpec:
             f"env.id={env_id} has no version for env.backend=torch; those that do: {', '.join(TIME_LIMITS)}; "
             "or give env.backend=gymnasium"
         )
-    old = outdated(env_id)
-    if old is not None:
-        raise ConfigError(old)
-    try:
-        drawing = prepare_drawing() if config.capture_video else contextlib.nullcontext()
-        with warnings.catch_warnings(), drawing:
-            warnings.simplefilter("ignore")  # of an old version, say: what matters of it is in the error
-            env = make_environment(config.env, checked=True)
-    except ConfigError:
-        raise
-    except gymnasium.error.DependencyNotInstalled as error:
-        raise ConfigError(f"env.id={env_id} needs a package that is missing; {_install(str(error))}") from None
-    except (gymnasium.error.UnregisteredEnv, gymnasium.error.DeprecatedEnv):
-        raise ConfigError(unregistered(env_id)) from None
-    except ModuleNotFoundError as error:
-        name = error.name or getattr(error.__cause__, "name", None)  # gymnasium wraps the error of module:Id
-        raise ConfigError(f"env.id={env_id} needs module {name}, which is not installed") from None
-    except (Exception, SystemExit) as error:
-        raise ConfigError(f"env.id={env_id} does not build: {described(error)}{_kept(error)}") from error
+    env = _built(config)
     try:
         space_spec(env.observation_space, env.action_space, reading_of(config.env))  # before anything is sampled
         modes = env.metadata.get("render_modes") or []
@@ -114,6 +96,34 @@ def _checked(config: Config) -> SpaceSpec:
             warnings.simplefilter("ignore")
             check_next_step(config.env, spec)
     return spec
+
+
+def _built(config: Config) -> gymnasium.Env[Any, Any]:
+    """Build the environment.
+
+    Raises:
+        ConfigError: it cannot be built; one line says why.
+    """
+    env_id = config.env.id
+    old = outdated(env_id)
+    if old is not None:
+        raise ConfigError(old)
+    try:
+        drawing = prepare_drawing() if config.capture_video else contextlib.nullcontext()
+        with warnings.catch_warnings(), drawing:
+            warnings.simplefilter("ignore")  # of an old version, say: what matters of it is in the error
+            return make_environment(config.env, checked=True)
+    except ConfigError:
+        raise
+    except gymnasium.error.DependencyNotInstalled as error:
+        raise ConfigError(f"env.id={env_id} needs a package that is missing; {_install(str(error))}") from None
+    except (gymnasium.error.UnregisteredEnv, gymnasium.error.DeprecatedEnv):
+        raise ConfigError(unregistered(env_id)) from None
+    except ModuleNotFoundError as error:
+        name = error.name or getattr(error.__cause__, "name", None)  # gymnasium wraps the error of module:Id
+        raise ConfigError(f"env.id={env_id} needs module {name}, which is not installed") from None
+    except (Exception, SystemExit) as error:
+        raise ConfigError(f"env.id={env_id} does not build: {described(error)}{_kept(error)}") from error
 
 
 def _check_evaluated(config: Config, spec: SpaceSpec) -> None:

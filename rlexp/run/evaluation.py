@@ -121,6 +121,7 @@ def evaluate(
     """
     generator = torch.Generator(actor.head.weight.device).manual_seed(EVAL_SEED_START + seed)
     results: list[_Played] = []
+    played, limit = ordinary(config.env), config.eval.max_episode_steps
     seeds = evaluation_seeds(seed, episodes, stream)
     video = None if video_folder is None else VideoSettings(video_folder, config.video.max_steps, start=env_steps)
     before = {} if video is None else recorded(video.folder)
@@ -128,20 +129,16 @@ def evaluate(
         for start in range(0, episodes, ENVIRONMENTS):
             part = seeds[start : start + ENVIRONMENTS]
             first, steps = video if start == 0 else None, sum(each.length for each in results)
-            envs = make_environments(
-                ordinary(config.env), len(part), first, seeds=part, restorable=False, mask=actor.mask
-            )
+            envs = make_environments(played, len(part), first, seeds=part, restorable=False, mask=actor.mask)
             try:
                 shown = _after(progress, len(results), steps)
-                results += _play(
-                    config.eval.max_episode_steps, actor, envs, part, None if deterministic else generator, shown
-                )
+                results += _play(limit, actor, envs, part, None if deterministic else generator, shown)
             finally:
                 envs.close()
             _check_returns(results, seeds)
     written = [] if video is None else [item[0] for item in recorded(video.folder).items() - before.items()]
     returns, lengths = [each.total for each in results], [each.length for each in results]
-    cut, limit = sum(not each.ended for each in results), config.eval.max_episode_steps
+    cut = sum(not each.ended for each in results)
     return EvalResult(returns, lengths, next(iter(written), None), cut, limit, (seeds[0], seeds[-1]), stream)
 
 

@@ -15,7 +15,7 @@ from hydra import compose, initialize_config_dir
 
 from rlexp.command.advice import ADVICE
 from rlexp.command.arguments import find_modules_here, read, training
-from rlexp.command.conversions import ELSEWHERE
+from rlexp.command.elsewhere import ELSEWHERE
 from rlexp.command.synonyms import CONVERTED, RENAMED
 from rlexp.command.values import CONVERSIONS, SUITES, VALUES
 from rlexp.config.compose import register, typed
