@@ -113,8 +113,8 @@ def code_of(config: Config) -> Iterator[Code]:
             yield from (Code(value, key, True) for value in entry.kwargs.values() if plugins.is_path(value))
     if config.env.own_backend:
         yield Code(config.env.backend, "env.backend", True)
-    if plugins.is_path(config.model.network.encoder):
-        yield Code(config.model.network.encoder, "model")
+    if plugins.is_path(config.model.encoder):
+        yield Code(config.model.encoder, "model")
 
 
 def own_modules(config: Config) -> list[str]:

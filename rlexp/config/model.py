@@ -12,6 +12,9 @@ from rlexp.settings import setting
 MODELS = ("mlp", "nature_cnn", "impala_cnn", "symbols")
 """The names of `rlexp.models.encoders.ENCODERS`, without an import of torch."""
 
+LONGEST = 16
+"""Steps of a sequence where nobody says how many."""
+
 
 @dataclass
 class ModelConfig:
@@ -38,19 +41,25 @@ class ModelConfig:
         choices=("none", "gru", "lstm"),
     )
     memory_size: int = setting(64, "Width of the recurrent layer.", ge=1)
-    sequence_length: int = setting(
-        16, "Steps through which a recurrent layer is trained; algo.num_steps is a multiple of it.", ge=1
+    sequence_length: int | None = setting(
+        None,
+        "Steps through which a recurrent layer is trained, a divisor of algo.num_steps; null: the largest up to 16.",
+        ge=1,
     )
 
     @property
-    def network(self) -> Network:
-        """What the torsos are made of."""
+    def encoder(self) -> str:
+        """A name of `rlexp.models.encoders.ENCODERS`, or a path package.module:Class."""
         known = plugins.names("model").get(self.name)
-        path = self.path or (known.path if known else self.name)
+        return self.path or (known.path if known else self.name)
+
+    def network(self, num_steps: int) -> Network:
+        """Return what the torsos are made of, for rollouts of so many steps."""
+        known = plugins.names("model").get(self.name)
         defaults = dict(known.kwargs) if known else {}
         actor, critic = self.actor_hidden_sizes, self.critic_hidden_sizes
         return Network(
-            encoder=path,
+            encoder=self.encoder,
             kwargs={**defaults, **self.kwargs},
             layer_norm=self.layer_norm,
             actor_hidden_sizes=None if actor is None else tuple(actor),
@@ -58,5 +67,10 @@ class ModelConfig:
             critic_keys=tuple(self.critic_keys),
             memory=self.memory,
             memory_size=self.memory_size,
-            sequence_length=self.sequence_length,
+            sequence_length=self.sequence_length or longest_sequence(num_steps),
         )
+
+
+def longest_sequence(num_steps: int) -> int:
+    """Return the largest divisor of a number of steps up to 16."""
+    return max(length for length in range(1, min(LONGEST, num_steps) + 1) if num_steps % length == 0)

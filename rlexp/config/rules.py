@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rlexp import plugins
 from rlexp.config.code import entries, wrappers_of
 from rlexp.config.environment import BACKENDS
-from rlexp.config.model import MODELS
+from rlexp.config.model import MODELS, longest_sequence
 from rlexp.config.schema import EVAL_SEED_START
 from rlexp.errors import ConfigError
 from rlexp.settings import as_yaml, check, fields_of
@@ -95,9 +95,9 @@ def _check_model(config: Config) -> None:
 
 
 def _check_memory(config: Config) -> None:
-    length, steps, rows = config.model.sequence_length, config.algo.num_steps, config.algo.per_rank_batch_size
+    steps, rows, fits = config.algo.num_steps, config.algo.per_rank_batch_size, longest_sequence(config.algo.num_steps)
+    length = config.model.sequence_length or fits
     if steps % length:
-        fits = max(each for each in range(1, min(length, steps) + 1) if steps % each == 0)
         raise ConfigError(
             f"algo.num_steps={steps} is no multiple of model.sequence_length={length}; give a length that divides it, "
             f"such as model.sequence_length={fits}"

@@ -177,7 +177,7 @@ class Config:
             normalize=self.env.normalize_observations,
             clip=self.env.observation_limit,
             squash=self.env.action_bounds == "tanh",
-            network=self.model.network,
+            network=self.model.network(self.algo.num_steps),
             bfloat16=self.fabric.precision == "bf16-true",
         )
 

@@ -125,7 +125,7 @@ def check_sizes(config: Config, agent: dict[str, Tensor], path: Path) -> None:
         "model.critic_hidden_sizes": model.critic_hidden_sizes,
         "model.memory_size": [model.memory_size] if model.memory != "none" else None,
     }
-    if not plugins.is_path(model.network.encoder):  # of somebody's own network nobody knows what its arguments mean
+    if not plugins.is_path(model.encoder):  # of somebody's own network nobody knows what its arguments mean
         listed["model.kwargs"] = list(_numbers(model.kwargs))
     for key, sizes in listed.items():
         if sizes and (max(sizes) > largest or len(sizes) > len(agent)):

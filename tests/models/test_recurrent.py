@@ -211,7 +211,10 @@ def test_invalid_steps_reach_no_weight(fabric):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["algo.num_steps=100"], "algo.num_steps=100 is no multiple of model.sequence_length=16; .*length=10"),
+        (
+            ["algo.num_steps=100", "model.sequence_length=16"],
+            "algo.num_steps=100 is no multiple of model.sequence_length=16; .*length=10",
+        ),
         (
             ["algo.per_rank_batch_size=8"],
             "algo.per_rank_batch_size=8 is less than one sequence of",
