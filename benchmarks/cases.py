@@ -13,6 +13,9 @@ class Case:
     """PPO on one environment, actor and critic a tanh network of 64-64 each, Adam with eps 1e-5, gradient norm 0.5.
 
     Attributes:
+        needs: modules without which it cannot be measured; such a case is measured where it is named.
+        words: what rlexp's command line says beside the settings.
+        network: what is different about the networks, in words.
         steps: environment steps of a run unless the command line says otherwise.
         warm_up: updates at the start of a run that count as warm-up.
     """
@@ -35,6 +38,9 @@ class Case:
     ent_coef: float = 0.0
     vf_coef: float = 0.5
     max_grad_norm: float = 0.5
+    needs: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    network: str = ""
 
     @property
     def steps_per_update(self) -> int:
@@ -60,7 +66,8 @@ class Case:
             f"{self.batch_size}, {self.epochs} epochs, learning rate {self.learning_rate:g}"
             f"{' annealed to 0' * self.anneal_lr}, gamma {self.gamma:g}, lambda {self.gae_lambda:g}, clip range "
             f"{self.clip_coef:g}, value loss {'clipped' if self.clip_vloss else 'not clipped'}, entropy "
-            f"{self.ent_coef:g}, value loss weight {self.vf_coef:g}; the first {self.warm_up} updates are warm-up, the "
+            f"{self.ent_coef:g}, value loss weight {self.vf_coef:g}{self.network and ', '}{self.network}; the first "
+            f"{self.warm_up} updates are warm-up, the "
             "last is left out"
         )
 
@@ -110,8 +117,58 @@ CASES = {
             epochs=10,
             learning_rate=3e-4,
         ),
+        Case(
+            "halfcheetah",
+            "CleanRL's and Stable-Baselines3's settings of MuJoCo",
+            "HalfCheetah-v5",
+            steps=20_480,
+            warm_up=2,
+            num_envs=1,
+            num_steps=2048,
+            batch_size=64,
+            epochs=10,
+            learning_rate=3e-4,
+            needs=("mujoco",),
+        ),
+        Case(
+            "pong",
+            "CleanRL's settings of Atari",
+            "ALE/Pong-v5",
+            steps=7_168,
+            warm_up=2,
+            num_envs=8,
+            num_steps=128,
+            batch_size=256,
+            epochs=4,
+            learning_rate=2.5e-4,
+            clip_coef=0.1,
+            ent_coef=0.01,
+            needs=("ale_py",),
+            words=(
+                "env=atari", "model=nature_cnn", "algo.hidden_sizes=[512]", "algo.activation_function=relu",
+                "algo.shared_torso=true",
+            ),
+            network="one nature CNN of 512 units with ReLU for actor and critic",
+        ),
+        Case(
+            "memory",
+            "CleanRL's settings with an LSTM",
+            "CartPole-v1",
+            steps=25_600,
+            warm_up=10,
+            num_envs=4,
+            num_steps=128,
+            batch_size=128,
+            epochs=4,
+            learning_rate=2.5e-4,
+            needs=("sb3_contrib",),
+            words=("model=lstm", "model.sequence_length=16"),
+            network="an LSTM of 64 units before each",
+        ),
     )
-}
+}  # fmt: skip
+ALWAYS = tuple(name for name, case in CASES.items() if not case.needs)
+"""The cases that are measured where none is named."""
 
 
 @dataclass(frozen=True)

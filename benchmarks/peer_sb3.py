@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from stable_baselines3 import PPO
@@ -20,20 +21,37 @@ from stable_baselines3.common.logger import configure
 from benchmarks.cases import CASES, Case
 from benchmarks.peer import Timed, settings, tell
 
+OLD = {"frameskip": 1, "repeat_action_probability": 0.0}
+"""Atari games as their NoFrameskip-v4 had it."""
+
 
 class TimedPPO(Timed, PPO):
     """PPO that notes the seconds of every update."""
 
 
-def build(case: Case, seed: int, folder: Path) -> TimedPPO:
+def build(case: Case, seed: int, folder: Path) -> Any:
     """Return the model as Stable-Baselines3's documentation builds it."""
-    model = TimedPPO(
-        "MlpPolicy",
-        make_vec_env(case.env_id, n_envs=case.num_envs, seed=seed),
-        **settings(case, seed, torch.nn.Tanh),
-        clip_range_vf=case.clip_coef if case.clip_vloss else None,
-        device="cpu",
-    )
+    values = settings(case, seed, torch.nn.Tanh)
+    values |= {"clip_range_vf": case.clip_coef if case.clip_vloss else None, "device": "cpu"}
+    if case.name == "pong":
+        import ale_py  # noqa: F401  # registers the games
+        from stable_baselines3.common.env_util import make_atari_env
+        from stable_baselines3.common.vec_env import VecFrameStack
+
+        envs = VecFrameStack(make_atari_env(case.env_id, n_envs=case.num_envs, seed=seed, env_kwargs=OLD), 4)
+        del values["policy_kwargs"]
+        model: Any = TimedPPO("CnnPolicy", envs, **values)
+    elif case.name == "memory":
+        from sb3_contrib import RecurrentPPO
+
+        class TimedRecurrentPPO(Timed, RecurrentPPO):
+            """The same with an LSTM each for actor and critic."""
+
+        values["policy_kwargs"] |= {"lstm_hidden_size": 64}
+        envs = make_vec_env(case.env_id, n_envs=case.num_envs, seed=seed)
+        model = TimedRecurrentPPO("MlpLstmPolicy", envs, **values)
+    else:
+        model = TimedPPO("MlpPolicy", make_vec_env(case.env_id, n_envs=case.num_envs, seed=seed), **values)
     model.set_logger(configure(str(folder), ["csv", "tensorboard"]))
     return model
 

@@ -25,6 +25,8 @@ def run_rlexp(
     Torch keeps compiled code in `cache`.
     """
     command = ["-m", "rlexp.main", *overrides(case, steps, seed, folder), *variant.overrides]
+    replaced = {word.partition("=")[0] for word in case.words}
+    command = [word for word in command if word.partition("=")[0] not in replaced] + list(case.words)
     if (tree / "rlexp" / "data").is_dir():  # before log.every there was a row an update
         command.append("log.every=1")
     many = "fabric.threads_per_rank=auto" in variant.overrides
@@ -105,4 +107,5 @@ def work(checkpoint: Path) -> tuple[int, int]:
         parameters = sum(value.numel() for value in state["policy"].values())
         return parameters, int(state["learner"]["optimizer"]["state"][0]["step"])
     learner = load(checkpoint).learner
-    return sum(value.numel() for value in learner.agent.values()), int(learner.optimizers["policy"]["state"][0]["step"])
+    adam = learner.optimizers["policy"]["state"][0]
+    return adam["exp_avg"].numel(), int(adam["step"])  # a shared torso is in the checkpoint by both its names

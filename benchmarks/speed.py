@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.cases import CASES, VARIANTS
+from benchmarks.cases import ALWAYS, CASES, VARIANTS
 from benchmarks.runs import run_peer, run_rlexp, version_in
 from benchmarks.store import ROOT, add_option, save
 from benchmarks.tables import PEER, Side, phase_table, speed_table
@@ -107,7 +107,9 @@ def show(sides: list[Side], base: Side) -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", nargs="+", choices=tuple(CASES), help="default: all; with --compare cartpole")
+    parser.add_argument(
+        "--cases", nargs="+", choices=tuple(CASES), help="default: without extras; with --compare cartpole"
+    )
     parser.add_argument(
         "--variants", nargs="*", choices=tuple(VARIANTS), help="default: all; with --compare eager and compiled"
     )
@@ -119,7 +121,7 @@ def parse() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.repeats < 1:
         parser.error("--repeats must be 1 or more")
-    arguments.cases = arguments.cases or (["cartpole"] if arguments.compare else list(CASES))
+    arguments.cases = arguments.cases or (["cartpole"] if arguments.compare else list(ALWAYS))
     if arguments.variants is None:
         arguments.variants = ["eager", "compiled"] if arguments.compare else list(VARIANTS)
     try:
