@@ -17,9 +17,9 @@ from rlexp.data.state import PlayerState
 from rlexp.envs import VectorEnvironment
 from rlexp.envs.actions import environment_actions
 from rlexp.models.acting import FastActor
-from rlexp.models.actor import Actor
+from rlexp.models.actor import Actor, by_sequences
 from rlexp.models.chunks import in_chunks
-from rlexp.models.recurrent import Sequences, firsts
+from rlexp.models.recurrent import firsts
 
 Array = np.ndarray[Any, Any]
 
@@ -128,10 +128,8 @@ class Player:
         """
         with self._autocast():
             if state.shape[1]:
-                rows, taken, first = (each.transpose(0, 1).flatten(0, 1) for each in (obs, actions, first))
-                sequences = Sequences(state, first.to(self._device))
-                found = self._actor.log_prob(rows.to(self._device), taken.to(self._device), sequences)
-                return found.view(obs.shape[1], obs.shape[0]).t().contiguous().cpu()
+                on_device = (each.to(self._device) for each in (obs, actions, state, first))
+                return by_sequences(self._actor, *on_device).cpu()
             rows, taken = obs.flatten(0, 1).to(self._device), actions.flatten(0, 1).to(self._device)
             flat = in_chunks(self._actor.log_prob, rows, taken)
         return flat.view(obs.shape[:2]).cpu()

@@ -15,7 +15,7 @@ from rlexp.data.state import TensorPlayerState
 from rlexp.envs.tensors.base import TensorEnvironment, transition
 from rlexp.learn.compiler import compiled, compiler_found
 from rlexp.models.acting import fast_forward
-from rlexp.models.actor import Actor
+from rlexp.models.actor import Actor, by_sequences
 from rlexp.models.chunks import in_chunks
 
 UNROLLED = 8
@@ -23,11 +23,12 @@ UNROLLED = 8
 
 
 class Steps(NamedTuple):
-    """Results of several steps: one tensor a step, [N, *], except the first two, which follow the last step.
+    """Results of several steps: one tensor a step, [N, *], except the first three, which follow the last step.
 
     Attributes:
         states: [N, S] float64.
         elapsed: steps since the episodes began, [N] int64.
+        memory: state of recurrent networks, [N, S] float32; S = 0 without any.
         obs: seen after each step, in a new episode where one ended.
         reached_obs: true observation after each step.
         actions: as sampled.
@@ -38,6 +39,7 @@ class Steps(NamedTuple):
 
     states: Tensor
     elapsed: Tensor
+    memory: Tensor
     obs: list[Tensor]
     reached_obs: list[Tensor]
     actions: list[Tensor]
@@ -85,6 +87,7 @@ class TensorPlayer:
         self._states = env.start(self._uniform(num_envs))
         self._obs = env.observe(self._states)
         self._elapsed = torch.zeros(num_envs, dtype=torch.int64, device=device)
+        self._memory = torch.zeros((num_envs, actor.state_size), device=device)  # of recurrent networks
         self._returns = torch.zeros(num_envs, dtype=torch.float64, device=device)  # of the episodes under way
         self._lengths = torch.zeros_like(self._elapsed)
 
@@ -97,7 +100,8 @@ class TensorPlayer:
         with self._autocast():
             kept = self._run(noise.unbind(0), self._uniform(steps, count).unbind(0))
         obs = torch.stack([self._obs, *kept.obs])
-        reached, actions, rewards, terminated, truncated = (torch.stack(column) for column in kept[3:])
+        reached, actions, rewards, terminated, truncated = (torch.stack(column) for column in kept[4:])
+        initial_state, self._memory = self._memory, kept.memory
         self._states, self._elapsed = kept.states, kept.elapsed
         self._obs = obs[-1].clone()
         episodes = self._ended(rewards, terminated | truncated)
@@ -107,10 +111,10 @@ class TensorPlayer:
             rewards=rewards.float(),
             terminated=terminated,
             truncated=truncated,
-            log_prob=self._log_prob(obs[:-1], actions),
+            log_prob=self._log_prob(obs[:-1], actions, initial_state, terminated | truncated),
             final_obs=reached[truncated],
             valid=torch.ones_like(terminated),
-            initial_state=obs.new_empty((count, 0)),
+            initial_state=initial_state,
         )
         return Collected(rollout, episodes, time.perf_counter() - begin)
 
@@ -122,17 +126,23 @@ class TensorPlayer:
     def _run(self, noise: Sequence[Tensor], first: Sequence[Tensor]) -> Steps:
         """Take as many steps as there is noise, compiled in pieces of equal length."""
         if self._compiled is None:
-            return self._steps(self._states, self._elapsed, self._obs, noise, first)
+            return self._steps(self._states, self._elapsed, self._memory, self._obs, noise, first)
         size = max(size for size in range(1, UNROLLED + 1) if self._num_steps % size == 0)
-        whole = Steps(self._states, self._elapsed, [self._obs], [], [], [], [], [])
+        whole = Steps(self._states, self._elapsed, self._memory, [self._obs], [], [], [], [], [])
         for start in range(0, len(noise), size):
             chunk = slice(start, start + size)
-            piece = self._compiled(whole.states, whole.elapsed, whole.obs[-1], noise[chunk], first[chunk])
-            whole = Steps(piece[0], piece[1], *(old + new for old, new in zip(whole[2:], piece[2:], strict=True)))
+            piece = self._compiled(*whole[:3], whole.obs[-1], noise[chunk], first[chunk])
+            whole = Steps(*piece[:3], *(old + new for old, new in zip(whole[3:], piece[3:], strict=True)))
         return whole._replace(obs=whole.obs[1:])
 
     def _steps(
-        self, states: Tensor, elapsed: Tensor, obs: Tensor, noise: Sequence[Tensor], first: Sequence[Tensor]
+        self,
+        states: Tensor,
+        elapsed: Tensor,
+        memory: Tensor,
+        obs: Tensor,
+        noise: Sequence[Tensor],
+        first: Sequence[Tensor],
     ) -> Steps:
         """Take one step for each tensor of noise: action noise [N, P] and noise of first states [N, K].
 
@@ -141,15 +151,28 @@ class TensorPlayer:
         forward, actor = fast_forward(self._actor), self._actor
         rows: list[tuple[Tensor, ...]] = []
         for action_noise, first_noise in zip(noise, first, strict=True):
-            actions = actor.distribution.sample(forward(obs).float(), action_noise)  # float32, as log_prob takes them
+            params, memory = actor.step(obs, memory) if actor.state_size else (forward(obs), memory)
+            actions = actor.distribution.sample(params.float(), action_noise)  # float32, as log_prob takes them
             step = transition(self._env, self._limit, states, elapsed, actor.to_environment(actions), first_noise)
             states, elapsed, obs = step.states, step.elapsed, step.obs
+            if actor.state_size:
+                memory = memory.masked_fill((step.terminated | step.truncated).unsqueeze(-1), 0.0)
             rows.append((obs, step.reached_obs, actions, step.rewards, step.terminated, step.truncated))
-        return Steps(states, elapsed, *(list(column) for column in zip(*rows, strict=True)))
+        return Steps(states, elapsed, memory, *(list(column) for column in zip(*rows, strict=True)))
 
-    def _log_prob(self, obs: Tensor, actions: Tensor) -> Tensor:
-        """Return log-probabilities [T, N] of actions [T, N, *] in one batched pass."""
+    def _log_prob(self, obs: Tensor, actions: Tensor, memory: Tensor, done: Tensor) -> Tensor:
+        """Return log-probabilities [T, N] of actions [T, N, *] in one batched pass.
+
+        Args:
+            obs: [T, N, D].
+            actions: as sampled.
+            memory: state of recurrent networks before the first step, [N, S].
+            done: where an episode ended, [T, N] bool.
+        """
         with self._autocast():
+            if memory.shape[1]:
+                first = torch.cat([torch.zeros_like(done[:1]), done[:-1]])
+                return by_sequences(self._actor, obs, actions, memory, first)
             flat = in_chunks(self._actor.log_prob, obs.flatten(0, 1), actions.flatten(0, 1))
         return flat.view(obs.shape[:2])
 
@@ -182,6 +205,7 @@ class TensorPlayer:
             generator=self._generator.get_state(),
             states=self._states.clone(),
             elapsed=self._elapsed.clone(),
+            memory=self._memory.clone(),
         )
 
     def load_state(self, state: TensorPlayerState) -> list[int]:
@@ -191,6 +215,7 @@ class TensorPlayer:
         self._lengths.copy_(state.lengths)
         self._states.copy_(state.states)
         self._elapsed.copy_(state.elapsed)
+        self._memory = state.memory.clone().to(self._device)
         self._generator.set_state(state.generator.cpu())
         return []
 
@@ -218,7 +243,8 @@ def _compiled(steps: Callable[..., Steps], device: torch.device) -> Callable[...
 
     def run(*arguments: Any) -> Steps:
         torch.compiler.cudagraph_mark_step_begin()
-        states, elapsed, *columns = graph(*arguments)  # which the next launch writes over
-        return Steps(states.clone(), elapsed.clone(), *([row.clone() for row in column] for column in columns))
+        states, elapsed, memory, *columns = graph(*arguments)  # which the next launch writes over
+        kept = (states.clone(), elapsed.clone(), memory.clone())
+        return Steps(*kept, *([row.clone() for row in column] for column in columns))
 
     return run

@@ -106,10 +106,6 @@ def _check_memory(config: Config) -> None:
         raise ConfigError(
             f"algo.per_rank_batch_size={rows} is less than one sequence of model.sequence_length={length}; raise it"
         )
-    if config.env.backend == "torch":
-        raise ConfigError(
-            f"model.memory={config.model.memory} does not go with env.backend=torch; give env.backend=gymnasium"
-        )
 
 
 def _check_log(config: Config) -> None:

@@ -71,6 +71,7 @@ class TensorPlayerState:
         generator: of all noise, uint8.
         states: of the environments, [N, S] float64.
         elapsed: steps since the episodes began, [N] int64.
+        memory: state of recurrent networks, [N, S] float32; S = 0 without any.
     """
 
     next_obs: Tensor
@@ -79,6 +80,7 @@ class TensorPlayerState:
     generator: Tensor
     states: Tensor
     elapsed: Tensor
+    memory: Tensor
 
 
 @dataclass(frozen=True)

@@ -103,3 +103,18 @@ class Actor(nn.Module):
         if self.squash:
             actions = self.low + (actions.tanh() + 1) * (0.5 * (self.high - self.low))
         return actions.clamp(self.low, self.high)
+
+
+def by_sequences(actor: Actor, obs: Tensor, actions: Tensor, state: Tensor, first: Tensor) -> Tensor:
+    """Return log-probabilities [T, N] of a recurrent actor's actions [T, N, *] for rows [T, N, D].
+
+    Args:
+        actor: on the device of the others.
+        obs: observation rows.
+        actions: as sampled.
+        state: before the first step, [N, S].
+        first: where a step is the first of its episode, [T, N] bool.
+    """
+    rows, taken, begins = (each.transpose(0, 1).flatten(0, 1) for each in (obs, actions, first))
+    found = actor.log_prob(rows, taken, Sequences(state, begins))
+    return found.view(obs.shape[1], obs.shape[0]).t().contiguous()

@@ -10,10 +10,12 @@ from torch import nn
 
 import rlexp
 from rlexp.data.rollout import Rollout
+from rlexp.envs import check_environment
 from rlexp.errors import ConfigError
 from rlexp.models.recurrent import GRU, LSTM, MEMORIES, firsts
+from tests.collect.test_tensor_player import player_of
 from tests.commands import metrics, summary
-from tests.helpers import agent, composed, learner, recording
+from tests.helpers import agent, build_policy, composed, learner, recording
 from tests.topology.ranks import launched, resumed
 
 SMALL = (
@@ -176,6 +178,20 @@ def test_the_first_minibatch_finds_the_probabilities_that_were_played(ends, fabr
         assert abs(update.approx_kl) < 1e-9 and update.clip_fraction == 0
 
 
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_environments_of_tensors_carry_states_and_play_what_is_learned_from(compiled, fabric):
+    words = (*SMALL, "env.backend=torch", "model=gru", "algo.update_epochs=1", "algo.per_rank_batch_size=36")
+    made = player_of(*words, "env.max_episode_steps=5", compiled=compiled)
+    config = composed(*words, "compile=false")
+    policy = build_policy(config, check_environment(config))
+    policy.actor.load_state_dict(made._actor.state_dict())
+    teacher = learner(config, policy, fabric)
+    for number in range(3):
+        rollout = made.collect().rollout
+        assert number == 0 or rollout.initial_state.any()
+        assert abs(teacher.update(rollout, 1e-9).approx_kl) < 1e-6
+
+
 def test_minibatches_are_whole_sequences_of_valid_steps(fabric):
     config = composed(
         *SMALL, "model=gru", "algo.per_rank_batch_size=12", "env.max_episode_steps=7", "env.vectorization=vector"
@@ -219,7 +235,6 @@ def test_invalid_steps_reach_no_weight(fabric):
             ["algo.per_rank_batch_size=8"],
             "algo.per_rank_batch_size=8 is less than one sequence of",
         ),
-        (["env.backend=torch"], "model.memory=gru does not go with env.backend=torch"),
         (["model.memory=rnn"], "model.memory=rnn is not a choice; allowed: none, gru, lstm"),
     ],
 )

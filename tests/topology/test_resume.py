@@ -34,6 +34,7 @@ CASES = {
     "recurrent": (
         "model=lstm", "model.sequence_length=8", "env.max_episode_steps=7", *TOPOLOGIES["decoupled 3 overlap"],
     ),
+    "recurrent tensors": ("model=lstm", "model.sequence_length=8", "env.backend=torch", "env.max_episode_steps=9"),
     "recurrent shared": (
         "model=gru", "model.sequence_length=4", "algo=a2c", "algo.per_rank_batch_size=null",
         *TOPOLOGIES["coupled 2 shared"], *NORMALIZED,
