@@ -106,6 +106,7 @@ def work(checkpoint: Path) -> tuple[int, int]:
         state = torch.load(checkpoint.with_suffix(".ckpt"), weights_only=True)
         parameters = sum(value.numel() for value in state["policy"].values())
         return parameters, int(state["learner"]["optimizer"]["state"][0]["step"])
-    learner = load(checkpoint).learner
-    adam = learner.optimizers["policy"]["state"][0]
-    return adam["exp_avg"].numel(), int(adam["step"])  # a shared torso is in the checkpoint by both its names
+    saved = load(checkpoint)
+    twice = "critic.torso." if saved.config["algo"]["shared_torso"] else "-"  # in the checkpoint by both its names
+    weights = [value.numel() for name, value in saved.learner.agent.items() if not name.startswith(twice)]
+    return sum(weights), int(saved.learner.optimizers["policy"]["state"][0]["step"])
