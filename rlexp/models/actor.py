@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from rlexp.data.spaces import ActionSpec
+from rlexp.models.chunks import in_chunks
 from rlexp.models.distributions import Distribution
 from rlexp.models.mixed import masked
 from rlexp.models.preprocessor import Preprocessor
-from rlexp.models.recurrent import Sequences
 from rlexp.models.torso import Torso
 
 
@@ -51,17 +51,19 @@ class Actor(nn.Module):
         self.register_buffer("low", low, persistent=False)
         self.register_buffer("high", high, persistent=False)
 
-    def forward(self, rows: Tensor, sequences: Sequences | None = None) -> Tensor:
-        """Return the parameters of the action distribution, [B, P], for rows [B, D]; see `Torso.forward`."""
-        seen = self.preprocessor.for_actor(*self.preprocessor(rows))
-        return self.masked(rows, self.parameters_of(self.torso(*seen, sequences)))
+    def forward(self, rows: Tensor) -> Tensor:
+        """Return the parameters of the action distribution, [B, P], for rows [B, D], without a recurrent layer."""
+        return self.masked(rows, self.parameters_of(self.torso.connected(self.encoded(rows))))
+
+    def encoded(self, rows: Tensor) -> Tensor:
+        """Return what the encoder makes of rows [B, D]: [B, F]."""
+        return self.torso.encoded(*self.preprocessor.for_actor(*self.preprocessor(rows)))
 
     def step(self, rows: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Return the parameters, [B, P], and the next state, of rows [B, D] in a recurrent state [B, S]."""
         memory = self.torso.memory
         assert memory is not None
-        features = self.torso.encoded(*self.preprocessor.for_actor(*self.preprocessor(rows)))
-        state = memory.step(memory.inputs(features).float(), state)
+        state = memory.step(memory.inputs(self.encoded(rows)).float(), state)
         return self.masked(rows, self.parameters_of(self.torso.connected(memory.output(state)))), state
 
     @property
@@ -85,9 +87,9 @@ class Actor(nn.Module):
             outputs = torch.cat([outputs, self.log_std.expand(*outputs.shape[:-1], -1)], -1)
         return outputs
 
-    def log_prob(self, rows: Tensor, actions: Tensor, sequences: Sequences | None = None) -> Tensor:
+    def log_prob(self, rows: Tensor, actions: Tensor) -> Tensor:
         """Return the log-probability of each action, [B] float32."""
-        return self.distribution.log_prob(self(rows, sequences).float(), actions)
+        return self.distribution.log_prob(self(rows).float(), actions)
 
     def noise(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
         """Draw the noise of actions of batch shape `shape`: [*shape, K] float32, on the generator's device."""
@@ -115,6 +117,9 @@ def by_sequences(actor: Actor, obs: Tensor, actions: Tensor, state: Tensor, firs
         state: before the first step, [N, S].
         first: where a step is the first of its episode, [T, N] bool.
     """
-    rows, taken, begins = (each.transpose(0, 1).flatten(0, 1) for each in (obs, actions, first))
-    found = actor.log_prob(rows, taken, Sequences(state, begins))
-    return found.view(obs.shape[1], obs.shape[0]).t().contiguous()
+    memory, rows = actor.torso.memory, obs.flatten(0, 1)
+    assert memory is not None
+    features = in_chunks(actor.encoded, rows).view(*obs.shape[:2], -1)
+    recalled = memory.output(memory.scan(features, state, first)).flatten(0, 1)
+    params = actor.masked(rows, actor.parameters_of(actor.torso.connected(recalled)))
+    return actor.distribution.log_prob(params.float(), actions.flatten(0, 1)).view(obs.shape[:2])
