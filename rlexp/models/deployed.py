@@ -13,7 +13,7 @@ from rlexp.data.spaces import ActionSpec
 from rlexp.models.actor import Actor
 from rlexp.models.mixed import masked
 
-KINDS = ("number", "choice", "real image", "image", "mask")
+KINDS = ("number", "choice", "real image", "mask", "image")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from rlexp.config.code import wrappers_of
 from rlexp.config.compose import algorithm_name
 from rlexp.envs.batches import batch_of, sampled
 from rlexp.envs.reading import leaves
-from rlexp.errors import ConfigError, Fault, writing
+from rlexp.errors import MOST_OF_A_REASON, ConfigError, Fault, writing
 from rlexp.files.summary import write_json
 from rlexp.models.deployed import Deployed, Input, outputs_of
 from rlexp.run.policy import Policy, load_policy
@@ -58,9 +58,12 @@ def export(path: Path, kind: str, output: Path | None, env_id: str | None, named
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f"{target.stem}.tmp{SUFFIXES[kind]}")
-        (_write_onnx if kind == "onnx" else _write_torch)(network, temporary)
-        agrees = compared(policy, network, temporary, kind)
-        temporary.replace(target)
+        try:
+            _write(network, temporary, kind)
+            agrees = compared(policy, network, temporary, kind)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
         described = description(policy, network, path, kind) | agrees
         write_json(target.with_name(f"{target.name}.json"), described)
     return {"file": str(target), **described}
@@ -102,6 +105,21 @@ def _example(network: Deployed) -> tuple[torch.Tensor, ...]:
 def _dynamic(network: Deployed) -> dict[str, Any]:
     batch = torch.export.Dim("batch")
     return {"given": tuple({0: batch} for _ in _example(network))}
+
+
+def _write(network: Deployed, path: Path, kind: str) -> None:
+    """Write the file.
+
+    Raises:
+        Fault: the network, which may be somebody's own, has what the format does not.
+    """
+    try:
+        (_write_onnx if kind == "onnx" else _write_torch)(network, path)
+    except OSError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:MOST_OF_A_REASON]
+        raise Fault(f"format={kind}: the network cannot be exported: {type(error).__name__}: {reason}") from error
 
 
 def _write_torch(network: Deployed, path: Path) -> None:

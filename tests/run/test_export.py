@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import rlexp
-from rlexp.errors import ConfigError
+from rlexp.errors import ConfigError, Fault
 from rlexp.run.exporting import export
 from tests.commands import command, error_line
 from tests.topology.ranks import launched
@@ -115,3 +115,16 @@ def test_an_onnx_file_takes_the_actions_of_the_policy(kind, tmp_path):
     done = subprocess.run(played, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("return: ")
+
+
+def test_a_network_that_does_not_export_is_one_line_and_leaves_no_file(tmp_path, monkeypatch):
+    def fails(network, path):
+        path.touch()
+        raise RuntimeError("Could not guard on\ndata-dependent expression")
+
+    launched(tmp_path / "run", updates=1)
+    monkeypatch.setattr("rlexp.run.exporting._write_torch", fails)
+    said = "format=torch: the network cannot be exported: RuntimeError: Could not guard on data-dependent"
+    with pytest.raises(Fault, match=said):
+        export(tmp_path / "run" / "checkpoints" / "last.safetensors", "torch", None, None, [])
+    assert not list((tmp_path / "run" / "checkpoints").glob("*.pt2"))
