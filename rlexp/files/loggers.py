@@ -29,7 +29,7 @@ def check_loggers(config: Config) -> None:
         ConfigError: one is not.
     """
     for name in SERVICES:
-        if getattr(config.logger, name).enabled and importlib.util.find_spec(name) is None:
+        if getattr(config.logger, name).enabled and not _installed(name):
             raise ConfigError(f"logger={name} needs the package {name}; install it with: pip install 'rlexp[{name}]'")
     for entry in entries("logger", config.logger.own, "logger.own"):
         found = plugins.imported(entry.path, object, entry.key)
@@ -38,6 +38,12 @@ def check_loggers(config: Config) -> None:
                 f"{entry.key}: {entry.path} has no method log_metrics(metrics, step), which a logger needs; see "
                 "docs/own-code.md"
             )
+
+
+def _installed(name: str) -> bool:
+    """Return whether a package is there; a mere folder of its name, as wandb leaves one, is none."""
+    spec = importlib.util.find_spec(name)
+    return spec is not None and spec.origin is not None
 
 
 class Loggers:

@@ -5,7 +5,7 @@ import pytest
 from rlexp.command.arguments import read
 from rlexp.config.given import given_keys
 from rlexp.errors import ConfigError, RunFailed
-from rlexp.files.loggers import check_loggers
+from rlexp.files.loggers import _installed, check_loggers
 from rlexp.files.trust import stored_config
 from tests.commands import TINY, command, error_line, events, metrics, summary, train
 from tests.helpers import composed
@@ -90,6 +90,12 @@ def test_a_logger_that_is_not_there_is_refused_before_the_launch(words, said, mo
     with pytest.raises(ConfigError) as error:
         check_loggers(composed(*words))
     assert said in str(error.value)
+
+
+def test_a_folder_that_is_called_wandb_is_no_package(tmp_path, monkeypatch):
+    (tmp_path / "a_folder").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert not _installed("a_folder") and not _installed("no_such_package") and _installed("torch")
 
 
 def test_settings_of_a_logger_that_is_not_chosen_are_refused(tmp_path):
