@@ -38,6 +38,8 @@ def check_ranks(config: Config) -> None:
     _check_env(config.env, config.algo.num_steps)
     if config.env.backend == "torch":
         _check_torch_backend(config.env)
+    if config.env.own_backend and config.capture_video:
+        raise ConfigError(f"capture_video=true: env.backend={config.env.backend} draws nothing; leave it out")
     if config.updates < 1:
         raise ConfigError(
             f"total_timesteps={config.total_timesteps} is less than one update of {config.steps_per_update} steps "
@@ -109,8 +111,6 @@ def _check_memory(config: Config) -> None:
 
 
 def _check_log(config: Config) -> None:
-    if config.env.own_backend and config.capture_video:
-        raise ConfigError(f"capture_video=true: env.backend={config.env.backend} draws nothing; leave it out")
     for name in ("wandb", "mlflow"):
         group = getattr(config.logger, name)
         for key, value, _ in fields_of(group):
