@@ -33,7 +33,7 @@ EXTRAS := $(EXTRAS_VENV)/.installed
 .DEFAULT_GOAL := help
 # Two pips must not write into .venv at once.
 .NOTPARALLEL:
-.PHONY: help cartpole lunarlander sweep halfcheetah minigrid atari bipedalwalker results results-worlds bench bench-compare bench-plots bench-solved bench-startup \
+.PHONY: help cartpole lunarlander sweep halfcheetah minigrid atari bipedalwalker results results-worlds bench bench-extras bench-compare bench-plots bench-solved bench-startup \
 	bench-memory bench-tensors pictures worlds distributed same house mutants test test-slow test-extras torture lint format reference tensorboard constraints clean \
 	clean-outputs
 
@@ -73,6 +73,9 @@ bench: $(BENCH) ## measure the speed against Stable-Baselines3
 	$(PY) -m benchmarks.speed $(ARGS)
 	$(PY) -m benchmarks.plots
 	$(PY) -m benchmarks.page
+
+bench-extras: $(EXTRAS) ## the same on HalfCheetah, Pong and with an LSTM (beside sb3-contrib), in .venv-extras
+	$(EXTRAS_PY) -m benchmarks.speed --cases halfcheetah pong memory --variants eager compiled $(ARGS)
 
 bench-compare: $(BENCH) ## measure the working tree against another commit: REV=main
 	$(PY) -m benchmarks.speed --compare $(REV) $(ARGS)
@@ -212,7 +215,7 @@ $(MUTANTS): $(PINS) | $(PY)
 $(EXTRAS): $(PINS) | $(PY)
 	@echo 'Installing rlexp with its extras into $(EXTRAS_VENV) (minutes, 2 GB)'
 	@[ -x $(EXTRAS_PY) ] || $(PY) -m venv $(EXTRAS_VENV) || { rm -rf $(EXTRAS_VENV); exit 1; }
-	@$(EXTRAS_PY) -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[dev,extras]'
+	@$(EXTRAS_PY) -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[dev,bench-extras]'
 	@touch $@
 
 # --no-deps: worlds.txt has every dependency, and some packages ask for older versions than work.
