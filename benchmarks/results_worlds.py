@@ -55,7 +55,7 @@ TASKS = (
     Task("cartpole_memory", "CartPole-v1", tuple(range(1, 11)), 495, "500, of the whole state (zoo)", (), "memory"),
     Task("cartpole_memory", "CartPole-v1", FIVE, 495, "without memory", ("model=mlp",), "no-memory"),
     Task("bipedalwalker", "BipedalWalker-v3", (1, 2, 3), 290, "zoo, 287.9 (5M)"),
-    Task("atari", "ALE/Pong-v5", (1, 2), 18, "CleanRL, 20.4 (10M)", ("env.backend=envpool", "total_timesteps=2000000")),
+    Task("atari", "ALE/Pong-v5", (1, 2), 18, "CleanRL, 20.4 (10M)", ("env.backend=envpool", "total_timesteps=2000000", "fabric.precision=bf16-mixed")),
 )
 
 
