@@ -7,29 +7,42 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from rlexp.data.exploration import NONE, Exploration
 from rlexp.data.network import Network
 from rlexp.data.scalars import UPDATE, Scalar
+from rlexp.errors import ConfigError
+from rlexp.settings import setting
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from rlexp.data.spaces import SpaceSpec
+    from rlexp.data.spaces import ActionSpec, SpaceSpec
     from rlexp.models.agent import Agent
 
+ACTIVATIONS = ("tanh", "relu", "elu", "gelu", "silu")
 Knobs = dict[str, Any]
 """Annealed scalars by name: numbers as `Algorithm.knobs` returns them, tensors of shape [] as a loss gets them."""
 
 
 class Loss(NamedTuple):
-    """What a loss function returns: the loss to minimise, and the scalars that are reported of it (all shape [])."""
+    """What a loss function returns.
+
+    Attributes:
+        loss: to be minimised, [].
+        scalars: what is reported of it, each [].
+        errors: of each transition, [B], where they may serve as priorities.
+    """
 
     loss: Tensor
     scalars: dict[str, Tensor]
+    errors: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class Objective:
     """A loss, and the part of the agent that it trains.
+
+    Among the knobs its loss finds the scalars that objectives before it have reported of the same batch.
 
     Attributes:
         part: a key of `Agent.parts`.
@@ -37,12 +50,29 @@ class Objective:
         scalars: names of the scalars that the loss reports.
         norm: name of the scalar that is the norm of its gradient.
         every: batches from one step of this objective to the next.
+        rate: the knob that is its learning rate.
     """
 
     part: str
     loss: Callable[[Any, Any, Knobs], Loss]
     scalars: tuple[str, ...]
     norm: str = "grad_norm"
+    every: int = 1
+    rate: str = "learning_rate"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A target network, which follows a part of the agent: target <- target + tau (part - target).
+
+    Attributes:
+        part: a key of `Agent.parts` and of `Agent.targets`.
+        tau: 1 copies the part.
+        every: batches from one step to the next.
+    """
+
+    part: str
+    tau: float
     every: int = 1
 
 
@@ -82,6 +112,7 @@ class Sizes:
         most_rows: transitions of one update of the rank that has the most of them.
         num_envs: environments of a rank that collects.
         ranks: number of ranks that learn.
+        updates: of the whole run.
     """
 
     steps_per_update: int
@@ -89,6 +120,7 @@ class Sizes:
     most_rows: int
     num_envs: int
     ranks: int
+    updates: int
 
 
 @dataclass(frozen=True)
@@ -98,14 +130,14 @@ class Inputs:
     Attributes:
         normalize: whether observations are normalised.
         clip: what (normalised) observations are clipped to; None: not clipped.
-        squash: whether real actions are squashed into their bounds by tanh.
+        bounds: how on-policy algorithms keep the bounds of real actions: clip, or tanh.
         network: what its torsos are made of.
         bfloat16: whether weights are of that type rather than float32.
     """
 
     normalize: bool
     clip: float | None
-    squash: bool
+    bounds: str
     network: Network = field(default_factory=Network)
     bfloat16: bool = False
 
@@ -114,10 +146,23 @@ class Inputs:
 class Algorithm(ABC):
     """A dataclass of hyperparameters with stateless methods."""
 
+    num_steps: int = setting(1, "Steps per environment in one rollout, T.", ge=1)
+    per_rank_batch_size: int | None = setting(256, "Minibatch size of one rank, in transitions.", ge=1)
+    batch_size: int | None = setting(
+        None, "Minibatch size over all ranks that learn, instead of per_rank_batch_size.", ge=1
+    )
+    hidden_sizes: list[int] = setting([256, 256], "Widths of the hidden layers of actor and critic.", ge=1)
+    activation_function: str = setting("relu", "Activation of the hidden layers.", choices=ACTIVATIONS)
+    ortho_init: bool = setting(False, "Orthogonal initialisation of the hidden layers (gain sqrt 2).")
+
     scalars: ClassVar[tuple[Scalar, ...]]
     """What its losses report."""
     of_memory: ClassVar[tuple[Scalar, ...]] = ()
     """What its memory reports."""
+    recurrent: ClassVar[bool] = False
+    """Whether it learns from sequences, as recurrent networks need."""
+    of_rollout: ClassVar[bool] = False
+    """Whether a minibatch is part of one rollout."""
 
     @classmethod
     def all_scalars(cls) -> tuple[Scalar, ...]:
@@ -129,8 +174,8 @@ class Algorithm(ABC):
         """Return an agent; its weights come from torch's global generator."""
 
     @abstractmethod
-    def memory(self) -> Any:
-        """Return the settings of the memory that it learns from."""
+    def memory(self, agent: Any) -> Any:
+        """Return the settings of the memory that an agent of it learns from."""
 
     @abstractmethod
     def objectives(self) -> tuple[Objective, ...]:
@@ -144,12 +189,37 @@ class Algorithm(ABC):
     def descent(self) -> Descent:
         """Return how weights follow gradients."""
 
-    def after_step(self, agent: Agent, step: int) -> None:  # noqa: B027  # optional
-        """Do what follows an optimizer step, such as moving target networks; nothing by default."""
+    @abstractmethod
+    def optimizer_steps(self, sizes: Sizes) -> int:
+        """Return the optimizer steps of a whole run; fewer where it stops early."""
 
-    def check(self, sizes: Sizes) -> None:  # noqa: B027  # optional
+    def targets(self) -> tuple[Target, ...]:
+        """Return its target networks; none by default."""
+        return ()
+
+    def exploration(self, knobs: Knobs, env_steps: int) -> Exploration:
+        """Return how players explore after so many environment steps; on-policy ones only sample."""
+        return NONE
+
+    def check_space(self, action: ActionSpec) -> None:  # noqa: B027  # optional
+        """Check that it can learn such actions.
+
+        Raises:
+            ConfigError: it cannot.
+        """
+
+    @property
+    def one_torso(self) -> bool:
+        """Whether actor and critic share all but their heads."""
+        return False
+
+    def check(self, sizes: Sizes) -> None:
         """Check the rules that cross settings.
 
         Raises:
             ConfigError: names the first key that is wrong.
         """
+        if not self.hidden_sizes:
+            raise ConfigError(
+                "algo.hidden_sizes=[] is empty; give at least one width, such as algo.hidden_sizes=[64,64]"
+            )

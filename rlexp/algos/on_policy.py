@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from rlexp.algos.base import Algorithm, Descent, Inputs, Knobs, Loss, Objective, Sizes
+from rlexp.algos.base import ACTIVATIONS, Algorithm, Descent, Inputs, Knobs, Loss, Objective, Sizes
 from rlexp.algos.losses import normalized
 from rlexp.data.scalars import FRESH, Scalar
 from rlexp.errors import ConfigError
@@ -54,14 +54,13 @@ class OnPolicy(Algorithm):
 
     scalars: ClassVar[tuple[Scalar, ...]] = (POLICY_LOSS, VALUE_LOSS, ENTROPY_LOSS, APPROX_KL)
     of_memory: ClassVar[tuple[Scalar, ...]] = FRESH
+    recurrent: ClassVar[bool] = True
+    of_rollout: ClassVar[bool] = True
 
     num_steps: int = setting(128, "Steps per environment in one rollout, T.", ge=1)
     update_epochs: int = setting(4, "Passes over each rollout, K (PPO, arXiv:1707.06347, algorithm 1).", ge=1)
     per_rank_batch_size: int | None = setting(
         128, "Minibatch size of one rank, in transitions; null: the whole rollout.", ge=1
-    )
-    batch_size: int | None = setting(
-        None, "Minibatch size over all ranks that learn, instead of per_rank_batch_size.", ge=1
     )
     num_minibatches: int | None = setting(None, "Minibatches of one epoch, instead of a size.", ge=1)
     learning_rate: float = setting(2.5e-4, "Step size of the optimizer.", gt=0)
@@ -81,9 +80,7 @@ class OnPolicy(Algorithm):
         False, "Leave out a step whose gradient is not finite and count it, instead of ending the run."
     )
     hidden_sizes: list[int] = setting([64, 64], "Widths of the hidden layers of actor and critic.", ge=1)
-    activation_function: str = setting(
-        "tanh", "Activation of the hidden layers.", choices=("tanh", "relu", "elu", "gelu", "silu")
-    )
+    activation_function: str = setting("tanh", "Activation of the hidden layers.", choices=ACTIVATIONS)
     ortho_init: bool = setting(True, "Orthogonal initialisation (gain sqrt 2; policy head 0.01, value head 1).")
     shared_torso: bool = setting(False, "One torso for actor and critic instead of one each.")
     log_std_init: float = setting(0.0, "Initial log standard deviation of Gaussian policies.", ge=-20, le=2)
@@ -115,14 +112,14 @@ class OnPolicy(Algorithm):
                 log_std_init=self.log_std_init,
                 normalize=inputs.normalize,
                 clip=inputs.clip,
-                squash=inputs.squash,
+                bounds=inputs.bounds,
                 critic_keys=tuple(inputs.network.critic_keys),
                 sequence_length=inputs.network.sequence_length,
                 dtype=torch.bfloat16 if inputs.bfloat16 else torch.float32,
             ),
         )
 
-    def memory(self) -> FreshSettings:
+    def memory(self, agent: Any) -> FreshSettings:
         """Return how it learns from a rollout."""
         return FreshSettings(self.update_epochs, self.per_rank_batch_size, self.gamma, self.gae_lambda, None)
 
@@ -150,16 +147,22 @@ class OnPolicy(Algorithm):
             skips=self.skip_nonfinite_gradients,
         )
 
+    def optimizer_steps(self, sizes: Sizes) -> int:
+        """Return the minibatches of all epochs and updates."""
+        return sizes.updates * self.update_epochs * -(-sizes.most_rows // (self.per_rank_batch_size or sizes.most_rows))
+
+    @property
+    def one_torso(self) -> bool:
+        """Whether actor and critic share all but their heads."""
+        return self.shared_torso
+
     def check(self, sizes: Sizes) -> None:
         """Check the sizes of networks and minibatches.
 
         Raises:
             ConfigError: names the first key that is wrong.
         """
-        if not self.hidden_sizes:
-            raise ConfigError(
-                "algo.hidden_sizes=[] is empty; give at least one width, such as algo.hidden_sizes=[64,64]"
-            )
+        super().check(sizes)
         rows, least, most = self.per_rank_batch_size, sizes.least_rows, sizes.most_rows
         if rows is not None and rows > least:
             raise ConfigError(

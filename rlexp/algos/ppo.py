@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rlexp.algos.base import Knobs, Loss
 from rlexp.algos.losses import approximate_kl, clipped_surrogate, clipped_value_loss, mean, value_loss
@@ -41,9 +41,9 @@ class PPO(OnPolicy):
         clip_coef = self.clip_coef * left if self.anneal_clip_coef else self.clip_coef
         return {**super().knobs(left), "clip_coef": clip_coef}
 
-    def memory(self) -> FreshSettings:
+    def memory(self, agent: Any) -> FreshSettings:
         """Return how it learns from a rollout."""
-        return replace(super().memory(), target_kl=self.target_kl)
+        return replace(super().memory(agent), target_kl=self.target_kl)
 
     def loss(self, new: Prediction, batch: Batch, knobs: Knobs) -> Loss:
         """Return policy loss + vf_coef * value loss + ent_coef * entropy loss of a minibatch; see `OnPolicy.loss`."""

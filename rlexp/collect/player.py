@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from rlexp.collect.episodes import EpisodesUnderWay, Taken
+from rlexp.data.exploration import NONE, Exploration
 from rlexp.data.rollout import Collected, Rollout
 from rlexp.data.state import PlayerState
 from rlexp.envs import VectorEnvironment
@@ -58,7 +59,7 @@ class Player:
         self._seeds, self._started = list(seeds), False
         self._state = torch.zeros((count, actor.state_size), device=self._device)  # of recurrent networks
 
-    def collect(self) -> Collected:
+    def collect(self, exploration: Exploration = NONE) -> Collected:
         """Step every environment T times."""
         begin = time.perf_counter()
         if not self._started:
@@ -70,7 +71,9 @@ class Player:
         obs[0] = self._next_obs
         actions = torch.empty((steps, count, *distribution.action_shape), dtype=distribution.action_dtype)
         initial_state = self._state
-        taken = self._steps(obs.numpy(), actions.numpy(), self._actor.noise((steps, count), self._generator))
+        taken = self._steps(
+            obs.numpy(), actions.numpy(), self._actor.noise((steps, count), self._generator, exploration)
+        )
         self._next_obs = obs[-1].clone()
         flags = (torch.from_numpy(flag) for flag in (taken.terminated, taken.truncated, taken.valid))
         rollout = Rollout(
@@ -101,7 +104,7 @@ class Player:
         with torch.inference_mode():
             for step in range(steps):
                 actions[step] = sampled = sample(step, rows[step])
-                taken = environment_actions(sampled, self._envs.spec, self._actor.squash)
+                taken = environment_actions(sampled, self._envs.spec, self._actor.bounds)
                 result = self._envs.step(taken, rows[step + 1])
                 rewards[step], terminated[step], truncated[step] = result.rewards, result.terminated, result.truncated
                 valid[step] = result.valid
@@ -118,7 +121,7 @@ class Player:
 
     @torch.no_grad()
     def _log_prob(self, obs: Tensor, actions: Tensor, state: Tensor, first: Tensor) -> Tensor:
-        """Return log-probabilities [T, N] of actions [T, N, *] in one batched pass.
+        """Return log-probabilities [T, N] of actions [T, N, *] in one batched pass; 0 where learners ask for none.
 
         Args:
             obs: [T, N, D].
@@ -126,6 +129,8 @@ class Player:
             state: of recurrent networks before the first step, [N, S].
             first: where a step is the first of its episode, [T, N] bool.
         """
+        if not self._actor.distribution.wants_log_prob:
+            return torch.zeros(obs.shape[:2])
         with self._autocast():
             if state.shape[1]:
                 on_device = (each.to(self._device) for each in (obs, actions, state, first))

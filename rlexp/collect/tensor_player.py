@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from rlexp.data.exploration import NONE, Exploration
 from rlexp.data.rollout import Collected, Episode, Rollout
 from rlexp.data.state import TensorPlayerState
 from rlexp.envs.tensors.base import TensorEnvironment, transition
@@ -92,11 +93,11 @@ class TensorPlayer:
         self._lengths = torch.zeros_like(self._elapsed)
 
     @torch.no_grad()
-    def collect(self) -> Collected:
+    def collect(self, exploration: Exploration = NONE) -> Collected:
         """Step every environment T times."""
         begin = time.perf_counter()
         steps, count = self._num_steps, self._count
-        noise = self._actor.noise((steps, count), self._generator)
+        noise = self._actor.noise((steps, count), self._generator, exploration)
         with self._autocast():
             kept = self._run(noise.unbind(0), self._uniform(steps, count).unbind(0))
         obs = torch.stack([self._obs, *kept.obs])
@@ -148,7 +149,8 @@ class TensorPlayer:
 
         Steps are not joined here, so that the compiler finds the same few kernels in each.
         """
-        forward, actor = fast_forward(self._actor), self._actor
+        actor = self._actor
+        forward = fast_forward(actor) if actor.plain else actor.exploring
         rows: list[tuple[Tensor, ...]] = []
         for action_noise, first_noise in zip(noise, first, strict=True):
             params, memory = actor.step(obs, memory) if actor.state_size else (forward(obs), memory)
@@ -161,7 +163,7 @@ class TensorPlayer:
         return Steps(states, elapsed, memory, *(list(column) for column in zip(*rows, strict=True)))
 
     def _log_prob(self, obs: Tensor, actions: Tensor, memory: Tensor, done: Tensor) -> Tensor:
-        """Return log-probabilities [T, N] of actions [T, N, *] in one batched pass.
+        """Return log-probabilities [T, N] of actions [T, N, *] in one batched pass; 0 where learners ask for none.
 
         Args:
             obs: [T, N, D].
@@ -169,6 +171,8 @@ class TensorPlayer:
             memory: state of recurrent networks before the first step, [N, S].
             done: where an episode ended, [T, N] bool.
         """
+        if not self._actor.distribution.wants_log_prob:
+            return torch.zeros(obs.shape[:2], device=self._device)
         with self._autocast():
             if memory.shape[1]:
                 first = torch.cat([torch.zeros_like(done[:1]), done[:-1]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -66,6 +67,11 @@ def check_job(composed: DictConfig) -> None:
     spec = _environments[key]
     if isinstance(spec, ConfigError):
         raise spec
+    config.algo.check_space(spec.action)
+    if not config.algo.of_rollout:
+        from rlexp.learn.room import check_room  # torch, which on-policy algorithms need not wait for
+
+        check_room(config, spec, Path.cwd())
     if config.model != ModelConfig():
         from rlexp.run.trial import check_network  # torch, which the default network need not wait for
 

@@ -120,10 +120,13 @@ def run_one(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
     if earlier is not None:
         config = earlier.config
     spec = check_environment(config)
+    config.algo.check_space(spec.action)
     check_devices(config)
-    from rlexp.run.experiment import run_rank  # torch, which a wrong environment need not wait for
+    from rlexp.learn.room import check_room  # torch, which a wrong environment need not wait for
+    from rlexp.run.experiment import run_rank
     from rlexp.run.trial import check_network, check_own_code
 
+    check_room(config, spec, run_dir)
     check_network(config, spec)
     check_own_code(config)
 

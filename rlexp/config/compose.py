@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from rlexp import plugins
-from rlexp.algos import ALGORITHMS, OnPolicy
+from rlexp.algos import ALGORITHMS, Algorithm
 from rlexp.config.help import help_text
 from rlexp.config.rules import validate
 from rlexp.config.schema import Config
@@ -49,7 +49,7 @@ def load_plugins(modules: Sequence[str]) -> None:
         print(f"warning: {line}", file=sys.stderr, flush=True)
     plugins.load(modules)
     for name, registered in plugins.names("algorithm").items():
-        ALGORITHMS[name] = plugins.imported(registered.path, OnPolicy, f"algo={name}")
+        ALGORITHMS[name] = plugins.imported(registered.path, Algorithm, f"algo={name}")
     register()
 
 

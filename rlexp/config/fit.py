@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rlexp.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rlexp.algos import OnPolicy
+    from rlexp.algos import Algorithm
     from rlexp.algos.base import Sizes
 
 SIZES = ("per_rank_batch_size", "batch_size", "num_minibatches")
 """The settings of an algorithm that each say the size of minibatches."""
 
 
-def fitted(algo: OnPolicy, sizes: Sizes, typed: Collection[str]) -> tuple[OnPolicy, str | None]:
+def fitted(algo: Algorithm, sizes: Sizes, typed: Collection[str]) -> tuple[Algorithm, str | None]:
     """Return an algorithm whose `per_rank_batch_size` is what the three settings come to, and a line on it.
 
     Args:
@@ -34,38 +34,41 @@ def fitted(algo: OnPolicy, sizes: Sizes, typed: Collection[str]) -> tuple[OnPoli
     Raises:
         ConfigError: the user typed two of the three, or a size that ranks cannot have.
     """
-    given = [name for name in SIZES if f"algo.{name}" in typed and getattr(algo, name) is not None]
+    names = [name for name in SIZES if hasattr(algo, name)]
+    given = [name for name in names if f"algo.{name}" in typed and getattr(algo, name) is not None]
     if len(given) > 1:
         words = " and ".join(f"algo.{name}={getattr(algo, name)}" for name in given)
         raise ConfigError(f"{words} both say the size of a minibatch; give one of them")
-    derived = [name for name in ("num_minibatches", "batch_size") if getattr(algo, name) is not None]
+    derived = [name for name in reversed(names[1:]) if getattr(algo, name) is not None]
     chosen = given[0] if given else derived[0] if derived else SIZES[0]
     if f"algo.{SIZES[0]}" in typed and not given:
         chosen = SIZES[0]  # which the user set to null: the whole rollout
     rows = _rows(algo, chosen, sizes)
     note = None
-    if rows is not None and rows > sizes.least_rows and f"algo.{chosen}" not in typed:
+    if algo.of_rollout and rows is not None and rows > sizes.least_rows and f"algo.{chosen}" not in typed:
         note = (
             f"algo.per_rank_batch_size={sizes.least_rows} instead of {rows}: "
             "a rank gets no more transitions of a rollout"
         )
         rows = sizes.least_rows
-    return replace(algo, per_rank_batch_size=rows, batch_size=None, num_minibatches=None), note
+    others: dict[str, Any] = dict.fromkeys(names[1:])
+    return replace(algo, per_rank_batch_size=rows, **others), note
 
 
-def _rows(algo: OnPolicy, chosen: str, sizes: Sizes) -> int | None:
+def _rows(algo: Algorithm, chosen: str, sizes: Sizes) -> int | None:
     """Return the minibatch size of one rank that a setting comes to; None: all transitions.
 
     Raises:
         ConfigError: it comes to none.
     """
-    if chosen == "num_minibatches" and algo.num_minibatches is not None:
-        if algo.num_minibatches > sizes.least_rows:
+    if chosen == "num_minibatches":
+        count = getattr(algo, chosen)
+        if count > sizes.least_rows:
             raise ConfigError(
-                f"algo.num_minibatches={algo.num_minibatches} is more than the {sizes.least_rows} transitions that a "
+                f"algo.num_minibatches={count} is more than the {sizes.least_rows} transitions that a "
                 f"rank gets of a rollout; allowed: 1 to {sizes.least_rows}"
             )
-        return -(-sizes.most_rows // algo.num_minibatches)
+        return -(-sizes.most_rows // int(count))
     if chosen == "batch_size" and algo.batch_size is not None:
         if algo.batch_size % sizes.ranks:
             near = max(1, round(algo.batch_size / sizes.ranks)) * sizes.ranks

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rlexp import plugins
+from rlexp.algos import OffPolicy
 from rlexp.config.code import entries, wrappers_of
 from rlexp.config.environment import BACKENDS
 from rlexp.config.model import MODELS, longest_sequence
@@ -62,6 +63,7 @@ def check_rules(config: Config) -> None:
     """
     config.algo.check(config.sizes)
     _check_model(config)
+    _check_replay(config)
     entries("callback", config.callbacks, "callbacks")
     entries("logger", config.logger.own, "logger.own")
     _check_log(config)
@@ -70,6 +72,25 @@ def check_rules(config: Config) -> None:
     last_seed = config.seed + config.players * config.env.num_envs
     if last_seed >= EVAL_SEED_START and config.env.seeding == "offset":
         raise ConfigError(f"seed={config.seed} is out of range; allowed: below {EVAL_SEED_START} for every environment")
+
+
+def _check_replay(config: Config) -> None:
+    if not isinstance(config.algo, OffPolicy):
+        return
+    held, steps = config.memory.size // config.memory_envs, config.algo.num_steps
+    if held < steps:
+        raise ConfigError(
+            f"memory.size={config.memory.size} is less than one rollout of {steps * config.memory_envs} transitions "
+            f"(algo.num_steps={steps} * {config.memory_envs} environments); raise it"
+        )
+    if config.algo.learning_starts > config.memory.size:
+        raise ConfigError(
+            f"algo.learning_starts={config.algo.learning_starts} is more than memory.size={config.memory.size} holds"
+        )
+    if config.fabric.precision == "bf16-true":
+        raise ConfigError(
+            "fabric.precision=bf16-true: target networks move by less than bfloat16 can hold; give bf16-mixed"
+        )
 
 
 def _check_model(config: Config) -> None:
@@ -84,7 +105,7 @@ def _check_model(config: Config) -> None:
     for key in ("actor_hidden_sizes", "critic_hidden_sizes"):
         if getattr(model, key) == []:
             raise ConfigError(f"model.{key}=[] is empty; give at least one width, or null for algo.hidden_sizes")
-    if config.algo.shared_torso:
+    if config.algo.one_torso:
         split = {"critic_keys": model.critic_keys, "actor_hidden_sizes": model.actor_hidden_sizes,
                  "critic_hidden_sizes": model.critic_hidden_sizes}  # fmt: skip
         for key, value in split.items():
@@ -97,6 +118,10 @@ def _check_model(config: Config) -> None:
 
 
 def _check_memory(config: Config) -> None:
+    if not config.algo.recurrent:
+        raise ConfigError(
+            f"model={config.model.memory}: recurrent networks need an on-policy algorithm; give algo=ppo or algo=a2c"
+        )
     steps, rows, fits = config.algo.num_steps, config.algo.per_rank_batch_size, longest_sequence(config.algo.num_steps)
     length = config.model.sequence_length or fits
     if steps % length:

@@ -11,8 +11,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from rlexp.algos import OnPolicy
-from rlexp.algos.base import Inputs, Sizes
+from rlexp.algos.base import Algorithm, Inputs, Sizes
 from rlexp.config.environment import EnvConfig
 from rlexp.config.loggers import LoggerConfig
 from rlexp.config.model import ModelConfig
@@ -57,6 +56,14 @@ class FabricConfig:
 
 
 @dataclass
+class MemoryConfig:
+    """The replay memory of off-policy algorithms."""
+
+    size: int = setting(1_000_000, "Transitions that the replay memory of each rank holds at most.", ge=1)
+    on_disk: bool = setting(False, "Keep them in a file of the run directory that is mapped into memory.")
+
+
+@dataclass
 class CheckpointConfig:
     """When checkpoints are written."""
 
@@ -64,6 +71,9 @@ class CheckpointConfig:
         100_000, "Environment steps between checkpoints; 0: only at the end, and after evaluations.", ge=0
     )
     keep: int = setting(2, "Earlier checkpoints that stay beside last.safetensors.", ge=0)
+    replay: bool = setting(
+        True, "Save the replay memory too; without it a resumed run fills it anew before it learns on."
+    )
 
 
 @dataclass
@@ -124,8 +134,9 @@ class Config:
         choices=(True, False, "auto"),
     )
     env: EnvConfig = field(default_factory=EnvConfig)
-    algo: OnPolicy = MISSING
+    algo: Algorithm = MISSING
     model: ModelConfig = field(default_factory=ModelConfig)
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
     topology: TopologyConfig = field(default_factory=TopologyConfig)
     fabric: FabricConfig = field(default_factory=FabricConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
@@ -176,7 +187,7 @@ class Config:
         return Inputs(
             normalize=self.env.normalize_observations,
             clip=self.env.observation_limit,
-            squash=self.env.action_bounds == "tanh",
+            bounds=self.env.action_bounds,
             network=self.model.network(self.algo.num_steps),
             bfloat16=self.fabric.precision == "bf16-true",
         )
@@ -190,20 +201,22 @@ class Config:
             most_rows=self.most_rows_per_trainer,
             num_envs=self.env.num_envs,
             ranks=self.trainers,
+            updates=self.updates,
         )
-
-    @property
-    def optimizer_steps(self) -> int:
-        """Number of optimizer steps of the run; fewer where it stops early."""
-        minibatches = -(-self.most_rows_per_trainer // (self.algo.per_rank_batch_size or self.most_rows_per_trainer))
-        return self.updates * self.algo.update_epochs * minibatches
 
     @property
     def compiled(self) -> bool:
         """Whether the train step is compiled."""
         if self.compile == "auto":
-            return self.fabric.precision != "16-mixed" and self.optimizer_steps >= COMPILE_FROM
+            return self.fabric.precision != "16-mixed" and self.algo.optimizer_steps(self.sizes) >= COMPILE_FROM
         return bool(self.compile)
+
+    @property
+    def memory_envs(self) -> int:
+        """Environments whose transitions lie in the memory of the trainer with the most of them."""
+        if self.topology.name == "coupled":
+            return self.env.num_envs * (self.players if self.topology.share_data else 1)
+        return self.env.num_envs if self.topology.share_data else -(-self.env.num_envs // self.trainers)
 
     @property
     def rows_per_trainer(self) -> int:

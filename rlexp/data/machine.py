@@ -92,3 +92,27 @@ def _quota(folder: Path) -> list[float]:
         return [] if quota in ("max", "-1") else [int(quota) / int(period)]
     except (OSError, ValueError, ZeroDivisionError):
         return []
+
+
+def free_memory() -> int | None:
+    """Return the bytes of memory that this process may still take; None where the system does not say.
+
+    That is what the kernel says is available, or less by the limit of a control group.
+    """
+    found = []
+    info = Path("/proc/meminfo")
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                found.append(1024 * int(line.split()[1]))
+    else:
+        whole = memory_gib()
+        found += [] if whole is None else [int(whole * 2**30)]
+    group = Path("/sys/fs/cgroup")
+    for limit, used in (("memory.max", "memory.current"),
+                        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")):  # fmt: skip
+        try:
+            found.append(int((group / limit).read_text()) - int((group / used).read_text()))
+        except (OSError, ValueError):
+            continue
+    return max(0, min(found)) if found else None

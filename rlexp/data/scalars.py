@@ -49,6 +49,8 @@ FRESH = (
     Scalar("value_mean", "Info/value_mean", "Mean of the values in the rollout."),
 )
 """Of a rollout that a critic has valued."""
+REPLAY = (Scalar("replay_size", "Info/replay_size", "Transitions in the replay memory of a rank."),)
+"""Of a replay memory."""
 PROGRESS = (
     Scalar("return", "Rewards/rew_avg", "Mean return (undiscounted, raw rewards) of the episodes that ended."),
     Scalar("last_100", "Rewards/last_100", "Mean return of the last 100 episodes: what the progress bar shows."),

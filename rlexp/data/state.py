@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from rlexp.data.replay import ReplayRows, ReplayState, Segment
 from rlexp.data.rollout import Collected, Episode, Rollout
 
 
@@ -131,20 +132,9 @@ class RankState:
 
     generators: GlobalGenerators
     player: PlayerState | TensorPlayerState | None
-    memory: MemoryState | None
+    memory: MemoryState | ReplayState | None
     collected: Collected | None
     callbacks: list[Any]
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A large state that lies in a file of its own beside the checkpoint; see `rlexp.files.segments`.
-
-    Attributes:
-        sha256: of the file, which is named by it.
-    """
-
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -234,7 +224,7 @@ class Start:
 
 
 STATES = (
-    Collected, Episode, GlobalGenerators, LearnerState, MemoryState, PlayerState, RankState, RecorderState, Rollout,
-    Saved, Segment, Start, TensorPlayerState, Window,
+    Collected, Episode, GlobalGenerators, LearnerState, MemoryState, PlayerState, RankState, RecorderState, ReplayRows,
+    ReplayState, Rollout, Saved, Segment, Start, TensorPlayerState, Window,
 )  # fmt: skip
 """The dataclasses of states, and those within them."""

@@ -101,18 +101,18 @@ def _bounds(action: ActionSpec, dtype: str) -> tuple[Array, Array]:
     return np.asarray(action.low, dtype), np.asarray(action.high, dtype)
 
 
-def environment_actions(actions: Array, spec: SpaceSpec, squash: bool) -> Any:
+def environment_actions(actions: Array, spec: SpaceSpec, bounds: str) -> Any:
     """Return sampled actions in the environment's own terms: within bounds, shaped and typed as it expects.
 
     Args:
         actions: as sampled, [N] or [N, A].
         spec: the spaces.
-        squash: tanh squashing into the bounds instead of clipping.
+        bounds: how real actions keep their bounds: clip; tanh, which squashes them; scale, which takes [-1, 1] to them.
 
     Returns:
         Actions [N, *]; where they are a Dict or a Tuple, one of such arrays.
     """
-    return _taken(actions, spec.action, squash)
+    return _taken(actions, spec.action, bounds)
 
 
 def nth_action(actions: Any, number: int) -> Any:
@@ -144,25 +144,26 @@ def unstacked(actions: Any, space: gymnasium.Space[Any]) -> list[Any]:
     return list(actions)
 
 
-def _taken(actions: Array, action: ActionSpec, squash: bool) -> Any:
+def _taken(actions: Array, action: ActionSpec, bounds: str) -> Any:
     if action.container:
-        return _split(actions, action, squash)
+        return _split(actions, action, bounds)
     if action.kind != "box":
         return _chosen(actions, action)
     dtype = action.dtype or "float32"
     low, high = _bounds(action, dtype)
     with np.errstate(over="ignore"):  # a half that overflows is infinite, and clipped
-        if squash:
+        if bounds != "clip":
             # In single precision at least: half the difference of half precision's bounds would be rounded.
             wide_low, wide_high = _bounds(action, "float32" if dtype == "float16" else dtype)
-            actions = wide_low + (np.tanh(actions) + 1) * (0.5 * wide_high - 0.5 * wide_low)
+            actions = np.tanh(actions) if bounds == "tanh" else actions
+            actions = wide_low + (actions + 1) * (0.5 * wide_high - 0.5 * wide_low)
         # In the space's own type, and squashed actions too: rounding may carry them past a bound.
         bounded = actions.astype(dtype, copy=False).clip(low, high)
     shaped: Array = bounded.reshape(-1, *action.shape)
     return shaped
 
 
-def _split(actions: Array, action: ActionSpec, squash: bool) -> Any:
+def _split(actions: Array, action: ActionSpec, bounds: str) -> Any:
     """Return rows [N, A] of choices and then real numbers as the parts of a Dict or a Tuple."""
     taken, choice, real = {}, 0, len(action.sizes)
     for key, part in action.parts:
@@ -172,7 +173,7 @@ def _split(actions: Array, action: ActionSpec, squash: bool) -> Any:
         rows = actions[:, start:real]
         if part.sizes:
             rows = np.concatenate([choices, rows], 1) if part.low else choices.astype(np.int64)
-        taken[key] = _taken(rows[:, 0] if part.kind == "discrete" else rows, part, squash)
+        taken[key] = _taken(rows[:, 0] if part.kind == "discrete" else rows, part, bounds)
     return taken if action.container == "dict" else tuple(taken.values())
 
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +20,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from rlexp.data.state import STATES, Saved, Segment
+from rlexp.data.replay import ReplayState, Segment
+from rlexp.data.state import STATES, RankState, Saved
 
 T = TypeVar("T")
 
@@ -40,8 +41,18 @@ class Refused(Exception):
 def encode(state: Any) -> bytes:
     """Return a state, a dataclass of `rlexp.data.state`, as the bytes of a safetensors file."""
     tensors: dict[str, Tensor] = {}
-    segments = [own.sha256 for own in state.ranks if isinstance(own, Segment)] if isinstance(state, Saved) else []
-    return seal(json.dumps(_plain(state, "", tensors)), tensors, segments)
+    return seal(json.dumps(_plain(state, "", tensors)), tensors, [segment.sha256 for segment in _segments_in(state)])
+
+
+def _segments_in(state: Any) -> Iterator[Segment]:
+    """Yield the segments that a state names."""
+    if isinstance(state, Saved):
+        for own in state.ranks:
+            yield from _segments_in(own)
+    elif isinstance(state, RankState) and isinstance(state.memory, ReplayState):
+        yield from (part for part in state.memory.parts if isinstance(part, Segment))
+    elif isinstance(state, Segment):
+        yield state
 
 
 def seal(plain: str, tensors: dict[str, Tensor], segments: Sequence[str] = ()) -> bytes:

@@ -66,7 +66,9 @@ def threads_of(config: Config, spec: SpaceSpec, jobs: int = 1) -> int:
 def work_of(config: Config, spec: SpaceSpec) -> int:
     """Return the multiplications of a minibatch in the fully connected layers of one network, forward."""
     widths = [spec.observation.vector_size + sum(spec.observation.discrete), *config.algo.hidden_sizes]
-    rows = min(config.algo.per_rank_batch_size or config.most_rows_per_trainer, config.most_rows_per_trainer)
+    rows = config.algo.per_rank_batch_size or config.most_rows_per_trainer
+    if config.algo.of_rollout:
+        rows = min(rows, config.most_rows_per_trainer)
     return rows * sum(before * after for before, after in itertools.pairwise(widths))
 
 

@@ -22,17 +22,18 @@ from rlexp.models.flat import FlatPart
 BETAS = (0.9, 0.999)
 
 
-class _Evaluated(nn.Module):
+class Evaluated(nn.Module):
     """An objective as a module, so that `functional_call` can give its agent other weights."""
 
     def __init__(self, agent: Agent, objective: Objective) -> None:
         super().__init__()
         self.agent, self._objective = agent, objective
 
-    def forward(self, batch: Any, knobs: Knobs) -> tuple[Tensor, Tensor]:
-        """Return the loss, [], and its scalars, [K]."""
-        loss, scalars = self._objective.loss(self.agent, batch, knobs)
-        return loss, torch.stack([scalars[name].detach() for name in self._objective.scalars])
+    def forward(self, batch: Any, knobs: Knobs) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Return the loss, [], its scalars, [K], and the errors of the transitions, [B], or none, [0]."""
+        loss, scalars, errors = self._objective.loss(self.agent, batch, knobs)
+        found = torch.stack([scalars[name].detach() for name in self._objective.scalars])
+        return loss, (found, loss.new_zeros(0) if errors is None else errors)
 
 
 class CompiledStep:
@@ -60,7 +61,7 @@ class CompiledStep:
         self._descent = descent
         self._optimizer = optimizer
         self._ranks = ranks
-        self._evaluated = _Evaluated(agent, objective)
+        self._evaluated = Evaluated(agent, objective)
         self._weights = part.weights.detach()
         device = part.weights.device
         self.learning_rate = torch.tensor(descent.learning_rate, dtype=torch.float32, device=device)
@@ -70,68 +71,35 @@ class CompiledStep:
         adam_on_cpu = descent.adam and device.type == "cpu"
         self._step = compiled(self._clip_and_adam, device) if adam_on_cpu else self._optimize
         self._whole = compiled(self._both, device)
+        self.errors = torch.zeros(0)
+        """Of the transitions of the last batch, [B]; [0] where the loss reports none."""
 
     def take(self, batch: Any, knobs: Knobs) -> Tensor:
         """Step once; return the scalars of the loss and the gradient norm before clipping, [K + 1]."""
         if self._single:
-            terms: Tensor = self._whole(self._weights, *self._state(), self.learning_rate, batch, knobs)
+            terms: Tensor
+            terms, self.errors = self._whole(self._weights, *self._state(), self.learning_rate, batch, knobs)
             return terms
-        gradient, scalars = self._gradient(self._weights, batch, knobs)
+        gradient, scalars, self.errors = self._gradient(self._weights, batch, knobs)
         gradients = self._ranks.borrow(gradient)
         norm = self._step(self._weights, gradients, *self._state(), self.learning_rate)
         return torch.cat([scalars, norm.view(1)])
 
     def _state(self) -> tuple[Tensor, ...]:
-        """Return Adam's state where torch's optimizer keeps it: first moment, second moment and steps so far."""
-        if not self._descent.adam:
-            return ()
-        state = self._optimizer.state[self._part.weights]
-        if not state:
-            # float32 whatever the precision: bfloat16 counts to 256
-            state["step"] = torch.zeros((), dtype=torch.float32, device=self._weights.device)
-            state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(self._weights), torch.zeros_like(self._weights)
-        return state["exp_avg"], state["exp_avg_sq"], state["step"]
+        """Return Adam's state; nothing of another optimizer."""
+        return adam_state(self._optimizer, self._part) if self._descent.adam else ()
 
     # What is compiled
 
-    def _gradient_and_scalars(self, weights: Tensor, batch: Any, knobs: Knobs) -> tuple[Tensor, Tensor]:
-        """Return the flat gradient and the scalars of the loss, [K]."""
-
-        def loss(weights: Tensor) -> tuple[Tensor, Tensor]:
-            named = {f"agent.{name}": view for name, view in self._part.views(weights).items()}
-            # A shared torso is one module under two names: nothing is left to tie, and tying does not compile.
-            result: tuple[Tensor, Tensor] = functional_call(self._evaluated, named, (batch, knobs), tie_weights=False)
-            return result
-
-        gradient, scalars = grad(loss, has_aux=True)(weights)
-        return gradient, scalars
+    def _gradient_and_scalars(self, weights: Tensor, batch: Any, knobs: Knobs) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the flat gradient, the scalars of the loss, [K], and the errors of the transitions."""
+        return gradient_of(self._evaluated, self._part, {}, weights, batch, knobs)
 
     def _clip_and_adam(
         self, weights: Tensor, gradients: Tensor, first: Tensor, second: Tensor, steps: Tensor, learning_rate: Tensor
     ) -> Tensor:
-        """Take a step of Adam (arXiv:1412.6980, algorithm 1; AdamW: arXiv:1711.05101) in place.
-
-        Its gradient is the mean of those of the ranks, [size, W], clipped.
-
-        Returns:
-            The norm of the gradient before clipping, [].
-        """
-        descent, gradient = self._descent, gradients.mean(0)
-        norm: Tensor = torch.linalg.vector_norm(gradient)
-        if descent.max_norm > 0:
-            gradient = gradient * clip_scale(norm, descent.max_norm)
-        if descent.optimizer == "adamw":
-            weights.mul_(1 - learning_rate * descent.weight_decay)
-        elif descent.weight_decay > 0:
-            gradient = gradient + descent.weight_decay * weights
-        steps.add_(1)
-        first.lerp_(gradient, 1 - BETAS[0])
-        second.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
-        count = steps.double()  # 1 - 0.999 has few digits in float32
-        rate = learning_rate / (1 - BETAS[0] ** count)
-        denominator = second.sqrt() / (1 - BETAS[1] ** count).sqrt().float() + descent.eps
-        weights.sub_(rate.float() * first / denominator)
-        return norm
+        """Take a step of Adam by the mean gradient of the ranks, [size, W]; see `clip_and_adam`."""
+        return clip_and_adam(self._descent, weights, gradients.mean(0), first, second, steps, learning_rate)
 
     def _both(
         self,
@@ -142,11 +110,11 @@ class CompiledStep:
         learning_rate: Tensor,
         batch: Any,
         knobs: Knobs,
-    ) -> Tensor:
-        """Both halves; return the scalars of the loss and the norm, [K + 1]."""
-        gradient, scalars = self._gradient_and_scalars(weights, batch, knobs)
-        norm = self._clip_and_adam(weights, gradient.unsqueeze(0), first, second, steps, learning_rate)
-        return torch.cat([scalars, norm.view(1)])
+    ) -> tuple[Tensor, Tensor]:
+        """Both halves; return the scalars of the loss and the norm, [K + 1], and the errors of the transitions."""
+        gradient, scalars, errors = self._gradient_and_scalars(weights, batch, knobs)
+        norm = clip_and_adam(self._descent, weights, gradient, first, second, steps, learning_rate)
+        return torch.cat([scalars, norm.view(1)]), errors
 
     # What is not
 
@@ -159,3 +127,73 @@ class CompiledStep:
         self._part.weights.grad = gradient
         self._optimizer.step()
         return norm
+
+
+# Of one objective or of several (`rlexp.learn.joint`)
+
+
+def gradient_of(
+    evaluated: Evaluated, part: FlatPart, others: dict[str, Tensor], weights: Tensor, batch: Any, knobs: Knobs
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the flat gradient of an objective, its scalars, [K], and the errors of the transitions.
+
+    Args:
+        evaluated: the objective.
+        part: what is trained.
+        others: the parameters of other parts by their names; what is not among them is taken from the agent.
+        weights: of the part, flat.
+        batch: what the loss takes.
+        knobs: as tensors of shape [].
+    """
+
+    def loss(weights: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        named = {f"agent.{name}": view for name, view in (others | part.views(weights)).items()}
+        # A shared torso is one module under two names: nothing is left to tie, and tying does not compile.
+        result: tuple[Tensor, tuple[Tensor, Tensor]] = functional_call(
+            evaluated, named, (batch, knobs), tie_weights=False
+        )
+        return result
+
+    gradient, (scalars, errors) = grad(loss, has_aux=True)(weights)
+    return gradient, scalars, errors
+
+
+def adam_state(optimizer: torch.optim.Optimizer, part: FlatPart) -> tuple[Tensor, Tensor, Tensor]:
+    """Return Adam's state where torch's optimizer keeps it: first moment, second moment and steps so far."""
+    state, weights = optimizer.state[part.weights], part.weights.detach()
+    if not state:
+        # float32 whatever the precision: bfloat16 counts to 256
+        state["step"] = torch.zeros((), dtype=torch.float32, device=weights.device)
+        state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(weights), torch.zeros_like(weights)
+    return state["exp_avg"], state["exp_avg_sq"], state["step"]
+
+
+def clip_and_adam(
+    descent: Descent,
+    weights: Tensor,
+    gradient: Tensor,
+    first: Tensor,
+    second: Tensor,
+    steps: Tensor,
+    learning_rate: Tensor,
+) -> Tensor:
+    """Take a step of Adam (arXiv:1412.6980, algorithm 1; AdamW: arXiv:1711.05101) in place, its gradient clipped.
+
+    Returns:
+        The norm of the gradient before clipping, [].
+    """
+    norm: Tensor = torch.linalg.vector_norm(gradient)
+    if descent.max_norm > 0:
+        gradient = gradient * clip_scale(norm, descent.max_norm)
+    if descent.optimizer == "adamw":
+        weights.mul_(1 - learning_rate * descent.weight_decay)
+    elif descent.weight_decay > 0:
+        gradient = gradient + descent.weight_decay * weights
+    steps.add_(1)
+    first.lerp_(gradient, 1 - BETAS[0])
+    second.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
+    count = steps.double()  # 1 - 0.999 has few digits in float32
+    rate = learning_rate / (1 - BETAS[0] ** count)
+    denominator = second.sqrt() / (1 - BETAS[1] ** count).sqrt().float() + descent.eps
+    weights.sub_(rate.float() * first / denominator)
+    return norm

@@ -11,10 +11,15 @@ from rlexp.algos.losses import explained_variance
 from rlexp.algos.on_policy import FreshSettings
 from rlexp.algos.returns import gae
 from rlexp.data.batch import Batch
+from rlexp.data.replay import ReplayRows, Segment
 from rlexp.data.rollout import Rollout
 from rlexp.data.state import MemoryState
-from rlexp.learn.ranks import Ranks
+from rlexp.learn.memory import Keep
+from rlexp.learn.precision import Precision
 from rlexp.learn.rewards import RewardScaler
+from rlexp.learn.stepper import Stepper
+from rlexp.models.actor_critic import ActorCritic
+from rlexp.models.chunks import in_chunks
 from rlexp.models.recurrent import Unrolled
 
 
@@ -25,9 +30,8 @@ class Fresh:
         settings: of the algorithm.
         values: the critic, of observation rows [B, D]: values [B], on the learner's device.
         unrolled: of a recurrent agent instead, of a rollout and the critic's state before it; None without one.
-        rewards: normalises and clips rewards.
-        ranks: the ranks that learn together.
-        shared: whether all of them see the same rollouts, so that minibatches are split between them.
+        rewards: normalises and clips rewards; knows the ranks that learn together, and whether all of them see the same
+            rollouts, so that minibatches are split between them.
         generator: draws the order of minibatches, on the CPU; equal on all ranks where data are shared.
         epoch_kl: the mean approximate KL over an epoch, [], of the terms of its steps, [S, K].
         length: L, steps of the sequences that a recurrent agent learns from.
@@ -39,8 +43,6 @@ class Fresh:
         settings: FreshSettings,
         values: Callable[[Tensor], Tensor],
         rewards: RewardScaler,
-        ranks: Ranks,
-        shared: bool,
         generator: torch.Generator,
         epoch_kl: Callable[[Tensor], Tensor],
         unrolled: Callable[[Rollout, Tensor], Unrolled] | None = None,
@@ -50,8 +52,7 @@ class Fresh:
         self._settings = settings
         self._values = values
         self._rewards = rewards
-        self._ranks = ranks
-        self._shared = shared
+        self._ranks, self._shared = rewards.ranks, rewards.shared
         self._generator = generator
         self._epoch_kl = epoch_kl
         self._unrolled, self._length = unrolled, length
@@ -98,12 +99,12 @@ class Fresh:
         self._batch, self._epoch = batch, []
         self.minibatches = self._minibatches_per_epoch(batch.units)
 
-    def batches(self) -> Iterator[Batch]:
+    def batches(self, left: float) -> Iterator[Batch]:
         """Yield the minibatches of every epoch."""
         for _ in range(self._settings.epochs):
             yield from self._shuffled()
 
-    def learned(self, terms: Tensor) -> bool:
+    def learned(self, terms: Tensor, errors: Tensor | None = None) -> bool:
         """Return whether the update continues: it ends where the mean KL of the epoch just done is too large."""
         limit = self._settings.target_kl
         if limit is None:
@@ -146,13 +147,50 @@ class Fresh:
             order = order[self._ranks.rank :: self._ranks.size]
         return batch.rows(order.to(batch.returns.device)).split(self.minibatches)
 
-    def state(self) -> MemoryState:
+    def state(self, keep: Keep) -> MemoryState:
         """Return the generator of minibatch orders, the discounted returns under way, and the critic's states."""
         discounted, critic = self._rewards.discounted.cpu(), self._critic.cpu()
         return MemoryState(discounted=discounted, generator=self._generator.get_state(), critic=critic)
 
-    def load_state(self, state: MemoryState) -> None:
+    def load_state(self, state: MemoryState, read: Callable[[Segment], ReplayRows]) -> None:
         """Continue from what `state` returned."""
         self._rewards.discounted = state.discounted.to(self._rewards.discounted.device)
         self._generator.set_state(state.generator)
         self._critic = state.critic.to(self._critic.device)
+
+
+def build_fresh(
+    settings: FreshSettings,
+    agent: ActorCritic,
+    stepper: Stepper,
+    rewards: RewardScaler,
+    precision: Precision,
+    generator: torch.Generator,
+    num_envs: int,
+) -> Fresh:
+    """Return the memory of an actor-critic agent.
+
+    Args:
+        settings: of the algorithm.
+        agent: values rollouts.
+        stepper: of the agent.
+        rewards: normalises and clips rewards.
+        precision: of the networks.
+        generator: draws the order of minibatches, on the CPU.
+        num_envs: environments in the rollouts.
+    """
+
+    def values(rows: Tensor) -> Tensor:
+        with precision.autocast():
+            return in_chunks(agent.values, rows)
+
+    def epoch_kl(steps: Tensor) -> Tensor:
+        return stepper.means(steps)[stepper.names.index("approx_kl")]
+
+    def unrolled(rollout: Rollout, critic: Tensor) -> Unrolled:
+        with precision.autocast():
+            return agent.unrolled(rollout, critic)
+
+    critic = torch.zeros((num_envs, agent.critic_state_size), device=stepper.device)
+    follows, length = unrolled if agent.state_size else None, agent.sequence_length
+    return Fresh(settings, values, rewards, generator, epoch_kl, follows, length, critic)

@@ -10,20 +10,20 @@ import torch
 from torch import Tensor
 
 from rlexp.algos.base import Algorithm, Knobs
-from rlexp.algos.on_policy import OnPolicy
+from rlexp.algos.off_policy import ReplaySettings
+from rlexp.data.replay import ReplayRows, ReplayState, Segment
 from rlexp.data.rollout import Collected, Rollout, Update
 from rlexp.data.state import LearnerState, MemoryState
-from rlexp.learn.fresh import Fresh
+from rlexp.learn.fresh import build_fresh
 from rlexp.learn.health import check_terms
-from rlexp.learn.memory import Memory
+from rlexp.learn.memory import Keep, Memory
 from rlexp.learn.precision import Precision
 from rlexp.learn.ranks import Ranks
+from rlexp.learn.replay import Replay, ReplayPlace
 from rlexp.learn.rewards import RewardScaler, shared_moments
-from rlexp.learn.stepper import Stepper
+from rlexp.learn.stepper import NOT_DUE, Stepper
 from rlexp.models.actor_critic import ActorCritic
 from rlexp.models.agent import Agent
-from rlexp.models.chunks import in_chunks
-from rlexp.models.recurrent import Unrolled
 
 
 @dataclass(frozen=True)
@@ -90,16 +90,17 @@ class Learner:
         begin = time.perf_counter()
         rollout = collected.rollout.to(self._stepper.device)
         knobs = self._adjust(self._algorithm.knobs(progress.left), progress.left)
-        self._stepper.learning_rate(knobs["learning_rate"])
+        self._stepper.learning_rates(knobs)
         tensors = {name: torch.tensor(value, device=self._stepper.device) for name, value in knobs.items()}
         self._memory.add(rollout)
         steps: list[Tensor] = []
-        for batch in self._memory.batches():
+        for batch in self._memory.batches(progress.left):
             steps.append(self._stepper.take(batch, tensors))
-            if not self._memory.learned(steps[-1]):
+            if not self._memory.learned(steps[-1], self._stepper.errors):
                 break
         self._observe(rollout)
-        scalars = self._scalars(torch.stack(steps), knobs, progress.update + 1)
+        terms = torch.stack(steps) if steps else torch.empty((0, len(self._stepper.names)), device=rollout.obs.device)
+        scalars = self._scalars(terms, knobs, progress.update + 1)
         return Update(scalars, time.perf_counter() - begin, len(steps))
 
     def _observe(self, rollout: Rollout) -> None:
@@ -119,8 +120,11 @@ class Learner:
         self._ranks.mean_(means)
         names = (*self._stepper.names, *(scalar.name for scalar in self._algorithm.of_memory))
         found = dict(zip(names, means.tolist(), strict=True))
-        found |= {"skipped_steps": float(self._stepper.skipped(steps)), "learning_rate": knobs["learning_rate"]}
-        check_terms(found, self._algorithm.all_scalars(), steps, self._memory.minibatches, number)
+        found |= {"skipped_steps": float(self._stepper.skipped(steps))}
+        found |= {scalar.name: knobs[scalar.name] for scalar in self._algorithm.all_scalars() if scalar.name in knobs}
+        absent = self._stepper.absent(steps)
+        checked = [scalar for scalar in self._algorithm.all_scalars() if scalar.name not in absent]
+        check_terms(found, checked, steps.masked_fill(steps == NOT_DUE, 0.0), self._memory.minibatches, number)
         return {scalar.name: found[scalar.name] for scalar in self._algorithm.all_scalars()}
 
     # What a checkpoint holds
@@ -132,19 +136,21 @@ class Learner:
         moments = dict(self._rewards.moments.state_dict())
         return LearnerState(agent, optimizers, self._stepper.steps, self._precision.state(), moments)
 
-    def own_state(self) -> MemoryState:
-        """Return what is this rank's own."""
-        return self._memory.state()
+    def own_state(self, keep: Keep) -> MemoryState | ReplayState:
+        """Return what is this rank's own; `keep` says how rows of a replay memory are kept."""
+        return self._memory.state(keep)
 
-    def load_state(self, state: LearnerState, own: MemoryState) -> None:
-        """Continue from what `state` and `own_state` returned."""
+    def load_state(
+        self, state: LearnerState, own: MemoryState | ReplayState, read: Callable[[Segment], ReplayRows]
+    ) -> None:
+        """Continue from what `state` and `own_state` returned; `read` reads rows that lie in a file of their own."""
         self.agent.load_state_dict(state.agent)
         for part, one in self._stepper.steppers.items():
             one.optimizer.load_state_dict(state.optimizers[part])
         self._stepper.steps = state.steps
         self._precision.load_state(state.precision)
         self._rewards.moments.load_state_dict(state.reward_moments)
-        self._memory.load_state(own)
+        self._memory.load_state(own, read)
 
 
 @dataclass(frozen=True)
@@ -157,6 +163,7 @@ class LearnerSettings:
         reward_limit: what they are clipped to; None: not clipped.
         shared: whether all ranks see the same rollouts.
         compile_steps: whether optimizer steps are compiled.
+        replay: where a replay memory lies; None: there is none.
     """
 
     num_envs: int
@@ -164,11 +171,12 @@ class LearnerSettings:
     reward_limit: float | None = None
     shared: bool = False
     compile_steps: bool = False
+    replay: ReplayPlace | None = None
 
 
 def build_learner(
-    algorithm: OnPolicy,
-    agent: ActorCritic,
+    algorithm: Algorithm,
+    agent: Agent,
     settings: LearnerSettings,
     precision: Precision,
     ranks: Ranks,
@@ -183,34 +191,25 @@ def build_learner(
         settings: what the rest of the experiment decides.
         precision: of the networks.
         ranks: the ranks that learn together.
-        generator: draws the order of minibatches, on the CPU; equal on all ranks where data are shared.
+        generator: draws batches, on the CPU; equal on all ranks where data are shared.
         adjust: what callbacks make of the knobs when so much of the run is left.
     """
     stepper = Stepper(algorithm, agent, algorithm.descent(), precision, ranks, settings.compile_steps)
-    fresh, shared = algorithm.memory(), settings.shared
+    memory, shared = algorithm.memory(agent), settings.shared
     rewards = RewardScaler(
         settings.normalize_rewards,
         settings.reward_limit,
-        fresh.gamma,
+        memory.gamma,
         ranks,
         shared,
         settings.num_envs,
         stepper.device,
     )
-
-    def values(rows: Tensor) -> Tensor:
-        with precision.autocast():
-            return in_chunks(agent.values, rows)
-
-    def epoch_kl(steps: Tensor) -> Tensor:
-        return stepper.means(steps)[stepper.names.index("approx_kl")]
-
-    def unrolled(rollout: Rollout, critic: Tensor) -> Unrolled:
-        with precision.autocast():
-            return agent.unrolled(rollout, critic)
-
-    critic = torch.zeros((settings.num_envs, agent.critic_state_size), device=stepper.device)
-    follows = unrolled if agent.state_size else None
-    length = agent.sequence_length
-    memory = Fresh(fresh, values, rewards, ranks, shared, generator, epoch_kl, follows, length, critic)
-    return Learner(algorithm, agent, stepper, memory, rewards, ranks, shared, precision, adjust)
+    built: Memory
+    if isinstance(memory, ReplaySettings):
+        assert settings.replay is not None
+        built = Replay(memory, settings.replay, rewards, ranks, shared, generator, stepper.device)
+    else:
+        assert isinstance(agent, ActorCritic)
+        built = build_fresh(memory, agent, stepper, rewards, precision, generator, settings.num_envs)
+    return Learner(algorithm, agent, stepper, built, rewards, ranks, shared, precision, adjust)

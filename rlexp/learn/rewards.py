@@ -43,21 +43,30 @@ class RewardScaler:
         self._normalize = normalize
         self._limit = limit
         self._gamma = gamma
-        self._ranks, self._shared = ranks, shared
+        self.ranks, self.shared = ranks, shared
         self.moments = RunningMoments(1).to(device)
         self.discounted = torch.zeros(num_envs, device=device)
         """Discounted returns of the episodes under way, [N]."""
 
     def scaled(self, rollout: Rollout) -> Tensor:
         """Return rewards, [T, N], and take the rollout into the statistics; rows that are no transition get 0."""
-        rewards = rollout.rewards.where(rollout.valid, 0)
+        self.observe(rollout)
+        return self.now(rollout.rewards.where(rollout.valid, 0))
+
+    def observe(self, rollout: Rollout) -> None:
+        """Take a rollout into the statistics."""
+        if not self._normalize:
+            return
+        done = rollout.terminated | rollout.truncated
+        sums = discounted_return_sums(rollout.rewards.where(rollout.valid, 0), done, self.discounted, self._gamma)
+        self.discounted = self._gamma * sums[-1] * ~done[-1]
+        valid_sums = sums[rollout.valid].unsqueeze(-1)
+        self.moments.merge(shared_moments(valid_sums, self.ranks, self.shared))
+
+    def now(self, rewards: Tensor) -> Tensor:
+        """Return rewards, [*], by the statistics of now."""
         if self._normalize:
-            done = rollout.terminated | rollout.truncated
-            sums = discounted_return_sums(rewards, done, self.discounted, self._gamma)
-            self.discounted = self._gamma * sums[-1] * ~done[-1]
-            valid_sums = sums[rollout.valid].unsqueeze(-1)
-            self.moments.merge(shared_moments(valid_sums, self._ranks, self._shared))
-            rewards = rewards / self.moments.scale_around_zero().float()
+            rewards = rewards / self.moments.scale_around_zero().float().to(rewards.device)
         if self._limit is not None:
             rewards = rewards.clamp(-self._limit, self._limit)
         return rewards

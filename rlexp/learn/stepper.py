@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from rlexp.algos.base import Algorithm, Descent, Knobs, Objective
 from rlexp.learn.compiled import CompiledStep
 from rlexp.learn.compiler import compiler_found
+from rlexp.learn.joint import JointStep
 from rlexp.learn.optimizer import build_optimizer, clip_scale
 from rlexp.learn.precision import Precision
 from rlexp.learn.ranks import Ranks
@@ -32,6 +34,7 @@ class PartStepper:
         precision: of the networks.
         ranks: those whose gradients are averaged.
         compile_steps: whether steps are compiled, where there is a compiler.
+        others: the other parts of the agent, which have no gradient here.
     """
 
     def __init__(
@@ -43,7 +46,11 @@ class PartStepper:
         precision: Precision,
         ranks: Ranks,
         compile_steps: bool,
+        others: Sequence[FlatPart] = (),
     ) -> None:
+        self._others = [parameter for other in others for parameter in other.parameters]
+        self.errors: Tensor | None = None
+        """Of the transitions of the last batch, [B], where the loss reports them."""
         self._objective = objective
         self._agent = agent
         self.part = part
@@ -94,12 +101,18 @@ class PartStepper:
     def _take(self, batch: Any, knobs: Knobs) -> Tensor:
         """Step once, whatever the gradient; see `take`."""
         if self._compiled is not None:
-            with self._autocast():
-                return self._compiled.take(batch, knobs)
+            with self._autocast(), torch.no_grad():
+                terms = self._compiled.take(batch, knobs)
+            self.errors = self._compiled.errors if self._compiled.errors.shape[0] else None
+            return terms
         self.part.gradient.zero_()
+        for parameter in self._others:
+            parameter.requires_grad_(False)
         with self._autocast():
-            loss, scalars = self._objective.loss(self._agent, batch, knobs)
+            loss, scalars, self.errors = self._objective.loss(self._agent, batch, knobs)
         self._precision.backward(loss)
+        for parameter in self._others:
+            parameter.requires_grad_(True)
         terms = torch.stack([scalars[name].detach() for name in self._objective.scalars])
         return torch.cat([terms, self._descend().view(1)])
 
@@ -118,10 +131,10 @@ class PartStepper:
 
 
 class Stepper:
-    """Takes every batch through all objectives of an algorithm.
+    """Takes every batch through all objectives of an algorithm, then moves its target networks.
 
     Args:
-        algorithm: its objectives; `after_step` follows each batch.
+        algorithm: its objectives and targets.
         agent: its parts become flat.
         descent: how weights follow gradients.
         precision: of the networks.
@@ -138,50 +151,94 @@ class Stepper:
         ranks: Ranks,
         compile_steps: bool,
     ) -> None:
-        self._algorithm, self._agent = algorithm, agent
-        parts = {name: FlatPart(module, agent) for name, module in agent.parts().items()}
-        self._objectives = algorithm.objectives()
-        self.steppers = {
-            objective.part: PartStepper(
-                objective, agent, parts[objective.part], descent, precision, ranks, compile_steps
+        self._parts = {name: FlatPart(module, agent) for name, module in agent.parts().items()}
+        self._target_parts = {name: FlatPart(module, agent) for name, module in agent.targets().items()}
+        self._objectives, self._targets = algorithm.objectives(), algorithm.targets()
+        self._autocast = nullcontext if precision.plain else precision.autocast
+        device = next(iter(self._parts.values())).weights.device
+        several = len(self._objectives) > 1 or bool(self._targets)
+        joint = compile_steps and several and descent.adam and not descent.skips and ranks.size == 1
+        joint = joint and device.type == "cpu" and compiler_found(device)
+        self.steppers = {}
+        for objective in self._objectives:
+            others = [part for name, part in self._parts.items() if name != objective.part]
+            part, separate = self._parts[objective.part], compile_steps and not joint
+            self.steppers[objective.part] = PartStepper(
+                objective, agent, part, descent, precision, ranks, separate, others
             )
-            for objective in self._objectives
-        }
+        optimizers = {name: stepper.optimizer for name, stepper in self.steppers.items()}
+        self._joint = None
+        if joint:
+            parts, targets = self._parts, self._target_parts
+            self._joint = JointStep(self._objectives, agent, parts, targets, descent, optimizers)
         self.names = tuple(name for objective in self._objectives for name in (*objective.scalars, objective.norm))
         """What `take` returns, in this order."""
         self.skips = descent.skips or precision.scaled  # the scaler of gradients skips its overflows by itself
         self.steps = 0
         """Batches so far."""
+        self.errors: Tensor | None = None
+        """Of the transitions of the last batch, [B], where a loss reports them."""
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(iter(self.steppers.values())).part.weights.device
 
-    def learning_rate(self, value: float) -> None:
-        """Set the learning rate of the steps that follow."""
-        for stepper in self.steppers.values():
-            stepper.learning_rate(value)
+    def learning_rates(self, knobs: Knobs) -> None:
+        """Set the learning rates of the steps that follow: those of the knobs that the objectives name."""
+        for objective in self._objectives:
+            self.steppers[objective.part].learning_rate(knobs[objective.rate])
+            if self._joint is not None:
+                self._joint.rates[objective.part].fill_(knobs[objective.rate])
 
     def take(self, batch: Any, knobs: Knobs) -> Tensor:
         """Take one batch through all objectives that are due; return their terms, [K] in the order of `names`.
 
         An objective that is not due reports NOT_DUE.
         """
+        self.steps += 1
+        due = tuple(objective.part for objective in self._objectives if self.steps % objective.every == 0)
+        targets = tuple(target for target in self._targets if self.steps % target.every == 0)
+        if self._joint is not None:
+            with self._autocast():
+                found, errors = self._joint.take(due, targets, batch, knobs)
+            self.errors = errors if errors.shape[0] else None
+        else:
+            found = self._separately(due, batch, knobs)
+            for target in targets:
+                part, following = self._parts[target.part].weights, self._target_parts[target.part].weights
+                following.detach().lerp_(part.detach(), target.tau)
         terms = [
-            self.steppers[objective.part].take(batch, knobs)
-            if self.steps % objective.every == 0
+            found[objective.part]
+            if objective.part in found
             else torch.full((len(objective.scalars) + 1,), NOT_DUE, device=self.device)
             for objective in self._objectives
         ]
-        self.steps += 1
-        self._algorithm.after_step(self._agent, self.steps)
         return terms[0] if len(terms) == 1 else torch.cat(terms)
+
+    def _separately(self, due: tuple[str, ...], batch: Any, knobs: Knobs) -> dict[str, Tensor]:
+        """Take one batch through the objectives that are due, one after the other; return their terms by part."""
+        found: dict[str, Tensor] = {}
+        for objective in self._objectives:
+            if objective.part not in due:
+                continue
+            stepper = self.steppers[objective.part]
+            found[objective.part] = terms = stepper.take(batch, knobs)
+            self.errors = stepper.errors if stepper.errors is not None else self.errors
+            if len(self._objectives) > 1:
+                knobs = knobs | dict(zip(objective.scalars, terms.unbind(0)[:-1], strict=True))
+        return found
 
     def means(self, steps: Tensor) -> Tensor:
         """Return the mean of each term, [K], over the steps, [S, K], that were due and not skipped; NaN without any."""
         means = [rows[good].mean(0) for rows, good in self._by_objective(steps)]
         return means[0] if len(means) == 1 else torch.cat(means)
+
+    def absent(self, steps: Tensor) -> set[str]:
+        """Return the names of the terms that none of the steps, [S, K], was due for."""
+        names = [(*objective.scalars, objective.norm) for objective in self._objectives]
+        parts = zip(names, self._by_objective(steps), strict=True)
+        return {name for own, (rows, _) in parts if bool((rows[:, -1] == NOT_DUE).all()) for name in own}
 
     def skipped(self, steps: Tensor) -> int:
         """Return how many of the steps, [S, K], were skipped because their gradient was not finite."""

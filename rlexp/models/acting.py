@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rlexp.models.actor import Actor
 from rlexp.models.mixed import FORBIDDEN
@@ -33,7 +33,7 @@ def fast_forward(actor: Actor) -> Callable[[Tensor], Tensor]:
     Weights of fully connected layers are laid out for small batches once (twice as fast for 4 rows), so the result
     goes stale when the weights change.
     """
-    if not actor.torso.plain:
+    if not actor.plain:
         return actor
     *hidden, (weight, bias) = _layers(actor)
     log_std = None if actor.log_std is None else actor.log_std.detach()
@@ -64,13 +64,14 @@ class FastActor:
     def __init__(
         self, actor: Actor, count: int, autocast: Callable[[], AbstractContextManager[None]] = nullcontext
     ) -> None:
-        self._distribution, self._device = actor.distribution, actor.head.weight.device
+        self._distribution, self._device = actor.distribution, actor.device
         with autocast():
             self._mixed = torch.is_autocast_enabled(self._device.type)
         self._autocast = autocast
         self._in_numpy = not self._mixed and _fits_numpy(actor, count)
         self._arrays = _numpy_forward(actor, count) if self._in_numpy else None
         self._tensors = None if self._in_numpy else fast_forward(actor)
+        self._exploring = self._tensors if actor.plain else actor.exploring
         self._actor = actor
         self.state = torch.zeros((count, actor.state_size), device=self._device)
         """Recurrent states before the next step, [N, S]; S = 0 without any."""
@@ -88,7 +89,7 @@ class FastActor:
         steps = noise.unbind(0)
 
         def sample(step: int, rows: Array) -> Array:
-            actions: Array = distribution.sample(self._params(rows, device), steps[step]).cpu().numpy()
+            actions: Array = distribution.sample(self._params(rows, device, self._exploring), steps[step]).cpu().numpy()
             return actions
 
         return sample
@@ -97,21 +98,21 @@ class FastActor:
         """Return the most probable actions, [N] or [N, A], for observation rows [N, D]."""
         if self._arrays is not None:
             return self._distribution.mode(torch.from_numpy(self._arrays(rows))).numpy()
-        actions: Array = self._distribution.mode(self._params(rows, self._device)).cpu().numpy()
+        actions: Array = self._distribution.mode(self._params(rows, self._device, self._tensors)).cpu().numpy()
         return actions
 
-    def _params(self, rows: Array, device: torch.device) -> Tensor:
+    def _params(self, rows: Array, device: torch.device, forward: Callable[[Tensor], Tensor] | None) -> Tensor:
         """Return the distribution's parameters, [N, P] float32, as the log-probability takes them."""
-        assert self._tensors is not None
+        assert forward is not None
         given = torch.from_numpy(rows).to(device)
         if self.state.shape[1]:
             with self._autocast():
                 params, self.state = self._actor.step(given, self.state)
             return params.float()
         if not self._mixed:  # a context that does nothing is not free
-            return self._tensors(given).float()
+            return forward(given).float()
         with self._autocast():
-            return self._tensors(given).float()
+            return forward(given).float()
 
     def forget(self, ended: Array) -> None:
         """Empty the recurrent states of environments whose episode has ended, [N] bool."""
@@ -121,14 +122,22 @@ class FastActor:
 
 def _layers(actor: Actor) -> list[tuple[Tensor, Tensor]]:
     """Return copies of weight [in, out] and bias of the fully connected layers, the head last."""
-    return [transposed(layer) for layer in (*actor.torso.linears(), actor.head)]
+    return [transposed(layer) for layer in _linears(actor)]
+
+
+def _linears(actor: Actor) -> list[nn.Linear]:
+    """Return the layers of a plain actor, the head last."""
+    assert isinstance(actor.head, nn.Linear)
+    return [*actor.torso.linears(), actor.head]
 
 
 def _fits_numpy(actor: Actor, count: int) -> bool:
-    weights = [actor.head.weight, *(layer.weight for layer in actor.torso.linears())]
+    if not actor.plain:
+        return False
+    weights = [layer.weight for layer in _linears(actor)]
     work = count * max(weight.numel() for weight in weights)
-    plain = actor.torso.plain and all(weight.dtype == torch.float32 for weight in weights)
-    on_cpu = actor.head.weight.device.type == "cpu"
+    plain = all(weight.dtype == torch.float32 for weight in weights)
+    on_cpu = actor.device.type == "cpu"
     return plain and on_cpu and actor.torso.activation in NUMPY_ACTIVATIONS and work <= NUMPY_WORK
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from rlexp.data.exploration import NONE, Exploration
 from rlexp.data.spaces import ActionSpec
 from rlexp.models.chunks import in_chunks
 from rlexp.models.distributions import Distribution
@@ -25,7 +26,7 @@ class Actor(nn.Module):
         distribution: of actions.
         log_std: the parameters that do not depend on the observation, [A]; None where there are none.
         action: the action space.
-        squash: whether real actions are squashed into their bounds by tanh instead of clipped.
+        bounds: how real actions keep their bounds: clip; tanh, which squashes them; scale, which takes [-1, 1] to them.
     """
 
     low: Tensor
@@ -35,18 +36,18 @@ class Actor(nn.Module):
         self,
         preprocessor: Preprocessor,
         torso: Torso,
-        head: nn.Linear,
+        head: nn.Module,
         distribution: Distribution,
         log_std: nn.Parameter | None,
         action: ActionSpec,
-        squash: bool,
+        bounds: str,
     ) -> None:
         super().__init__()
         self.preprocessor = preprocessor
         self.torso = torso
         self.head = head
         self.log_std = log_std
-        self.distribution, self.squash = distribution, squash
+        self.distribution, self.bounds = distribution, bounds
         low, high = torch.tensor([action.low, action.high]).unbind(0)
         self.register_buffer("low", low, persistent=False)
         self.register_buffer("high", high, persistent=False)
@@ -91,9 +92,24 @@ class Actor(nn.Module):
         """Return the log-probability of each action, [B] float32."""
         return self.distribution.log_prob(self(rows).float(), actions)
 
-    def noise(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    def noise(self, shape: tuple[int, ...], generator: torch.Generator, exploration: Exploration = NONE) -> Tensor:
         """Draw the noise of actions of batch shape `shape`: [*shape, K] float32, on the generator's device."""
-        return self.distribution.noise(shape, generator)
+        return self.distribution.noise(shape, generator, exploration)
+
+    def exploring(self, rows: Tensor) -> Tensor:
+        """Return the parameters that a player samples by; noisy networks have noise in them."""
+        parameters: Tensor = self(rows)
+        return parameters
+
+    @property
+    def plain(self) -> bool:
+        """Whether there is nothing but fully connected layers and activations."""
+        return self.torso.plain and type(self.head) is nn.Linear
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.head.parameters()).device
 
     def to_environment(self, actions: Tensor) -> Tensor:
         """Return sampled actions as an environment of tensors takes them: real ones within their bounds.
@@ -102,8 +118,9 @@ class Actor(nn.Module):
         """
         if self.low.numel() == 0:
             return actions
-        if self.squash:
-            actions = self.low + (actions.tanh() + 1) * (0.5 * (self.high - self.low))
+        if self.bounds != "clip":
+            actions = actions.tanh() if self.bounds == "tanh" else actions
+            actions = self.low + (actions + 1) * (0.5 * (self.high - self.low))
         return actions.clamp(self.low, self.high)
 
 

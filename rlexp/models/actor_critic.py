@@ -31,7 +31,7 @@ class Architecture:
         log_std_init: first log standard deviation of Gaussian policies.
         normalize: whether observations are normalised.
         clip: what (normalised) observations are clipped to; None: not clipped.
-        squash: whether real actions are squashed into their bounds by tanh.
+        bounds: how real actions keep their bounds: clip, or tanh.
         critic_keys: parts of the observation that the critic alone sees.
         sequence_length: steps of the sequences that recurrent layers learn from.
         dtype: of the weights.
@@ -44,7 +44,7 @@ class Architecture:
     log_std_init: float
     normalize: bool
     clip: float | None
-    squash: bool
+    bounds: str
     critic_keys: tuple[str, ...] = ()
     sequence_length: int = 1
     dtype: torch.dtype = torch.float32
@@ -76,7 +76,7 @@ class ActorCritic(Agent):
     def __init__(self, spec: SpaceSpec, architecture: Architecture) -> None:
         super().__init__()
         made = architecture
-        distribution = build_distribution(spec.action, made.squash)
+        distribution = build_distribution(spec.action, made.bounds == "tanh")
         preprocessor = Preprocessor(spec.observation, made.normalize, made.clip, made.dtype, made.critic_keys)
         actor_torso = Torso(preprocessor.actor_spec, preprocessor.actor_features, made.actor)
         critic_torso = actor_torso
@@ -89,7 +89,7 @@ class ActorCritic(Agent):
             orthogonal(critic_head, 1.0)
         free = distribution.num_params - distribution.num_outputs
         log_std = nn.Parameter(torch.full((free,), made.log_std_init)) if free else None
-        self.actor = Actor(preprocessor, actor_torso, actor_head, distribution, log_std, spec.action, made.squash)
+        self.actor = Actor(preprocessor, actor_torso, actor_head, distribution, log_std, spec.action, made.bounds)
         self.critic = Critic(critic_torso, critic_head)
         self.shared_torso = made.shared_torso
         self.sequence_length = made.sequence_length if self.state_size else 1
@@ -106,6 +106,13 @@ class ActorCritic(Agent):
         """Return the value of each observation row, [B] float32."""
         values: Tensor = self.critic(*self.actor.preprocessor(rows))
         return values
+
+    def tried(self, rows: Tensor) -> dict[str, Tensor]:
+        """Return values and log-probabilities, each [B], of rows [B, D] with some actions."""
+        distribution = self.actor.distribution
+        actions = torch.zeros((len(rows), *distribution.action_shape), dtype=distribution.action_dtype)
+        found = self(rows, actions)
+        return {"values": found.values, "log-probabilities": found.log_prob}
 
     @property
     def state_size(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from torch import nn
+from torch import Tensor, nn
 
 from rlexp.models.actor import Actor
 
@@ -17,6 +17,14 @@ class Agent(nn.Module, ABC):
     """
 
     actor: Actor
+
+    def targets(self) -> dict[str, nn.Module]:
+        """Return the target networks by the part that they follow; none by default."""
+        return {}
+
+    @abstractmethod
+    def tried(self, rows: Tensor) -> dict[str, Tensor]:
+        """Return what the networks make of rows [B, D], each [B], by what it is called; it shows whether they work."""
 
     @abstractmethod
     def parts(self) -> dict[str, nn.Module]:

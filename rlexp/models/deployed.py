@@ -134,6 +134,7 @@ class Deployed(nn.Module):
 
     def _bounded(self, values: Tensor, spec: ActionSpec) -> Tensor:
         low, high = torch.tensor(spec.low), torch.tensor(spec.high)
-        if self.actor.squash:
-            values = low + (values.tanh() + 1) * (0.5 * high - 0.5 * low)
+        if self.actor.bounds != "clip":
+            values = values.tanh() if self.actor.bounds == "tanh" else values
+            values = low + (values + 1) * (0.5 * high - 0.5 * low)
         return values.clamp(low, high)

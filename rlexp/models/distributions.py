@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax, softplus
 
+from rlexp.data.exploration import NONE, Exploration
+
 Array = np.ndarray[Any, Any]
 
 # The logistic density of scale 1/2, which is sech(u)^2 / 2, as a mixture of five normal densities of mean 0: standard
@@ -37,16 +39,18 @@ class Distribution(ABC):
         num_outputs: how many of the parameters the policy head computes from the observation; the others are free.
         action_shape: shape of one sampled action: () or (A,).
         action_dtype: torch.int64 for choices, torch.float32 for real actions.
+        wants_log_prob: whether learners ask for the log-probabilities of what was sampled.
     """
 
+    wants_log_prob = True
     num_params: int
     num_outputs: int
     action_shape: tuple[int, ...]
     action_dtype: torch.dtype
 
     @abstractmethod
-    def noise(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-        """Draw noise for actions of batch shape `shape`: [*shape, num_outputs] float32."""
+    def noise(self, shape: tuple[int, ...], generator: torch.Generator, exploration: Exploration = NONE) -> Tensor:
+        """Draw noise for actions of batch shape `shape`: [*shape, K] float32."""
 
     @abstractmethod
     def sample(self, params: Tensor, noise: Tensor) -> Tensor:
@@ -87,7 +91,7 @@ class Categorical(Distribution):
         self.action_shape = ()
         self.action_dtype = torch.int64
 
-    def noise(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    def noise(self, shape: tuple[int, ...], generator: torch.Generator, exploration: Exploration = NONE) -> Tensor:
         """Draw Gumbel noise, [*shape, K]."""
         return _gumbel((*shape, self.num_outputs), generator)
 
@@ -132,7 +136,7 @@ class MultiCategorical(Distribution):
         self.action_shape = (len(sizes),)
         self.action_dtype = torch.int64
 
-    def noise(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    def noise(self, shape: tuple[int, ...], generator: torch.Generator, exploration: Exploration = NONE) -> Tensor:
         """Draw Gumbel noise, [*shape, sum of sizes]."""
         return _gumbel((*shape, self.num_outputs), generator)
 
@@ -163,7 +167,7 @@ class Gaussian(Distribution):
         self.action_shape = (size,)
         self.action_dtype = torch.float32
 
-    def noise(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    def noise(self, shape: tuple[int, ...], generator: torch.Generator, exploration: Exploration = NONE) -> Tensor:
         """Draw standard normal noise, [*shape, A]."""
         return torch.empty((*shape, self.num_outputs), device=generator.device).normal_(generator=generator)
 

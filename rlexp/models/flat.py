@@ -19,7 +19,8 @@ class FlatPart:
     """
 
     def __init__(self, module: nn.Module, owner: nn.Module) -> None:
-        parameters = list(module.parameters())
+        self.parameters = parameters = list(module.parameters())
+        """The parameters, in order."""
         names = {id(parameter): name for name, parameter in owner.named_parameters()}
         self._names = [names[id(parameter)] for parameter in parameters]
         self._shapes = [parameter.shape for parameter in parameters]

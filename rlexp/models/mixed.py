@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from rlexp.data.exploration import NONE, Exploration
 from rlexp.data.spaces import ActionSpec
 from rlexp.models.distributions import Categorical, Distribution, Gaussian, MultiCategorical, TanhGaussian
 
@@ -33,7 +34,7 @@ class Mixed(Distribution):
     def _actions(self, actions: Tensor) -> tuple[Tensor, Tensor]:
         return actions[..., : self._count].long(), actions[..., self._count :]
 
-    def noise(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    def noise(self, shape: tuple[int, ...], generator: torch.Generator, exploration: Exploration = NONE) -> Tensor:
         """Draw Gumbel noise for the choices, [*shape, sum of sizes], and normal noise, [*shape, A]."""
         return torch.cat([self._choices.noise(shape, generator), self._real.noise(shape, generator)], -1)
 

@@ -119,7 +119,7 @@ def evaluate(
     Raises:
         Fault: an observation or a return is not finite.
     """
-    generator = torch.Generator(actor.head.weight.device).manual_seed(EVAL_SEED_START + seed)
+    generator = torch.Generator(actor.device).manual_seed(EVAL_SEED_START + seed)
     results: list[_Played] = []
     played, limit = ordinary(config.env), config.eval.max_episode_steps
     seeds = evaluation_seeds(seed, episodes, stream)
@@ -186,7 +186,7 @@ def _play(
                 actions = acting.greedy(rows)
             else:
                 actions = acting.sampler(actor.noise((1, count), generator))(0, rows)
-            result = envs.step(environment_actions(actions, envs.spec, actor.squash), rows)
+            result = envs.step(environment_actions(actions, envs.spec, actor.bounds), rows)
             if envs.row_dtype != np.uint8 and not np.isfinite(rows).all():
                 bad = int((~np.isfinite(rows)).any(1).argmax())
                 raise Fault(f"non-finite observation in the evaluation episode with seed {seeds[bad]}")

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from rlexp.data.replay import Segment
 from rlexp.data.rollout import Collected, Episode, Update
-from rlexp.data.state import LearnerState, RankState, Segment, Start
+from rlexp.data.state import LearnerState, RankState, Start
 from rlexp.errors import writing
 from rlexp.files import checkpoint
 from rlexp.files.segments import rank_states

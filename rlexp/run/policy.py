@@ -85,7 +85,7 @@ class Policy:
                 actions = acting.greedy(rows)
             else:
                 actions = acting.sampler(self.actor.noise((1, len(rows)), self._generator))(0, rows)
-        taken = environment_actions(actions, self.spec, self.actor.squash)
+        taken = environment_actions(actions, self.spec, self.actor.bounds)
         after = acting.state if self.actor.state_size else None
         return (taken if batched else nth_action(taken, 0)), after
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from rlexp.config.compose import algorithm_name, plain
 from rlexp.config.schema import Config
+from rlexp.data.replay import Segment
 from rlexp.data.rollout import Episode, Update
 from rlexp.data.scalars import AXES, OUTCOME, TEST, Scalar
-from rlexp.data.state import LearnerState, RankState, RecorderState, Saved, Segment
+from rlexp.data.state import LearnerState, RankState, RecorderState, Saved
 from rlexp.errors import writing
 from rlexp.files import checkpoint
 from rlexp.files.loggers import Loggers

@@ -27,20 +27,17 @@ def check_network(config: Config, spec: SpaceSpec) -> None:
         return
     with kept_generators(), torch.no_grad():
         try:
-            agent = config.algo.build(spec, config.inputs)
-            distribution = agent.actor.distribution
-            actions = torch.zeros((ROWS, *distribution.action_shape), dtype=distribution.action_dtype)
-            found = agent(_rows(spec.observation), actions)
+            found = config.algo.build(spec, config.inputs).tried(_rows(spec.observation))
         except ConfigError:
             raise
         except Exception as error:
             raise ConfigError(f"model={config.model.name}: the networks fail on an observation: {described(error)}; "
                               f"it is {spec.observation.description}") from error  # fmt: skip
-    if found.values.shape != (ROWS,) or found.log_prob.shape != (ROWS,):
+    if any(values.shape != (ROWS,) for values in found.values()):
+        made = " and ".join(f"{name} of shape {list(values.shape)}" for name, values in found.items())
         raise ConfigError(
-            f"model={config.model.name}: of {ROWS} observations the encoder returns features that make values of shape "
-            f"{list(found.values.shape)} and log-probabilities of shape {list(found.log_prob.shape)}; it must return "
-            "[B, F] of type float"
+            f"model={config.model.name}: of {ROWS} observations the encoder returns features that make {made}; it must "
+            "return [B, F] of type float"
         )
 
 

@@ -4,35 +4,43 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 
 import torch
 
+from rlexp.algos import OffPolicy
 from rlexp.collect.build import build_player
 from rlexp.collect.player import Player
 from rlexp.collect.tensor_player import TensorPlayer
 from rlexp.config.schema import Config
+from rlexp.data.exploration import Exploration
 from rlexp.data.random_state import load_random_state
+from rlexp.data.replay import ReplayRows, Segment
 from rlexp.data.rollout import Rollout
 from rlexp.data.spaces import SpaceSpec
 from rlexp.data.state import RankState
+from rlexp.files.segments import read_rows, stored_rows
 from rlexp.launch.rank import Rank
 from rlexp.learn.callbacks import adjusted
 from rlexp.learn.health import check_rollout
-from rlexp.learn.learner import Learner, LearnerSettings, build_learner
+from rlexp.learn.learner import Learner, LearnerSettings, Progress, build_learner
+from rlexp.learn.memory import Keep
 from rlexp.learn.ranks import Ranks
+from rlexp.learn.replay import ReplayPlace
+from rlexp.learn.room import capacity, row_spec
 from rlexp.models.actor import Actor
-from rlexp.models.actor_critic import ActorCritic
+from rlexp.models.agent import Agent
 from rlexp.topology.loop import Loop, Run, Trainer
 
 log = logging.getLogger(__name__)
 
 
-def build_agent(config: Config, spec: SpaceSpec) -> ActorCritic:
+def build_agent(config: Config, spec: SpaceSpec) -> Agent:
     """Return the agent that a config describes; its weights come from torch's global generator."""
     return config.algo.build(spec, config.inputs)
 
 
-def build_rank_learner(rank: Rank, agent: ActorCritic, ranks: Ranks, stream: int, num_envs: int) -> Learner:
+def build_rank_learner(rank: Rank, agent: Agent, ranks: Ranks, stream: int, num_envs: int) -> Learner:
     """Return this rank's learner.
 
     Args:
@@ -49,6 +57,7 @@ def build_rank_learner(rank: Rank, agent: ActorCritic, ranks: Ranks, stream: int
         shared=config.topology.share_data,
         num_envs=num_envs,
         compile_steps=config.compiled,
+        replay=replay_place(rank, num_envs),
     )
     order = rank.seeds.generator("minibatches", stream, torch.device("cpu"))
     return build_learner(config.algo, agent, settings, rank.precision, ranks, order, adjusted(config))
@@ -75,7 +84,32 @@ def loop_of(rank: Rank, player: Player | TensorPlayer, actor: Actor, trainer: Tr
     def check(rollout: Rollout, updates: int) -> None:
         check_rollout(rollout, rank.spec.observation, rank.index, updates * config.steps_per_update, stride)
 
-    return Loop(player, actor, trainer, run, rank.watch, check, rank.device)
+    adjust = adjusted(config)
+
+    def explore(updates: int) -> Exploration:
+        left = Progress(updates, config.updates).left
+        return config.algo.exploration(adjust(config.algo.knobs(left), left), updates * config.steps_per_update)
+
+    return Loop(player, actor, trainer, run, rank.watch, check, explore, rank.device)
+
+
+def replay_place(rank: Rank, num_envs: int) -> ReplayPlace | None:
+    """Return where the replay memory of this rank lies, for so many environments; None for on-policy algorithms."""
+    config = rank.config
+    if not isinstance(config.algo, OffPolicy):
+        return None
+    file = rank.run_dir / f"replay-{rank.index}" if config.memory.on_disk else None
+    return ReplayPlace(capacity(config, num_envs), num_envs, row_spec(rank.spec), config.steps_per_update, file)
+
+
+def keep_of(rank: Rank) -> Keep:
+    """Return how checkpoints keep the rows of this rank's replay memory."""
+    return Keep(lambda rows: stored_rows(rows, rank.run_dir / "checkpoints"), rank.config.checkpoint.replay)
+
+
+def reader_of(rank: Rank) -> Callable[[Segment], ReplayRows]:
+    """Return what reads the rows of a replay memory that lie in files of their own."""
+    return lambda segment: read_rows(segment, rank.run_dir / "checkpoints")
 
 
 def load_player(player: Player | TensorPlayer, own: RankState, rank: Rank) -> None:

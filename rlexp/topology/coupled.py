@@ -16,7 +16,7 @@ from rlexp.launch.rank import Rank
 from rlexp.learn.learner import Learner, Progress
 from rlexp.learn.ranks import OneRank
 from rlexp.models.actor import Actor
-from rlexp.topology.build import build_agent, build_rank_learner, load_player, loop_of, player_of
+from rlexp.topology.build import build_agent, build_rank_learner, keep_of, load_player, loop_of, player_of, reader_of
 from rlexp.topology.group import Group
 from rlexp.topology.loop import Beat, Run, States
 from rlexp.topology.rollouts import gather_rollouts
@@ -75,7 +75,9 @@ class LocalLearner:
 
     def states(self, own: RankState) -> States | None:
         """Gather the states of all ranks on rank 0; None on the others."""
-        mine = stored(replace(own, memory=self._learner.own_state()), self._rank.run_dir / "checkpoints")
+        mine = stored(
+            replace(own, memory=self._learner.own_state(keep_of(self._rank))), self._rank.run_dir / "checkpoints"
+        )
         if self._group.rank != 0:
             send_state(mine, 0)
             return None
@@ -102,7 +104,7 @@ def run(rank: Rank, record: Run, start: Start | None = None) -> Actor:
     try:
         if start is not None:
             assert start.own.memory is not None
-            learner.load_state(start.learner, start.own.memory)
+            learner.load_state(start.learner, start.own.memory, reader_of(rank))
             load_player(player, start.own, rank)
         loop = loop_of(rank, player, agent.actor, LocalLearner(learner, rank, group), record)
         loop.train(start.recorder.updates if start else 0)

@@ -26,7 +26,7 @@ from rlexp.launch.stopping import stopped, stopping_between_updates
 from rlexp.learn.learner import Progress
 from rlexp.learn.ranks import OneRank
 from rlexp.models.actor import Actor
-from rlexp.topology.build import build_agent, build_rank_learner, load_player, loop_of, player_of
+from rlexp.topology.build import build_agent, build_rank_learner, keep_of, load_player, loop_of, player_of, reader_of
 from rlexp.topology.group import Group
 from rlexp.topology.loop import Beat, Run, States
 from rlexp.topology.rollouts import blank_rollout, part
@@ -153,7 +153,7 @@ def _train(rank: Rank, group: OneRank | Group, start: Start | None) -> Actor:
     learner = build_rank_learner(rank, agent, group, stream, last - first)
     if start is not None:
         assert start.own.memory is not None
-        learner.load_state(start.learner, start.own.memory)
+        learner.load_state(start.learner, start.own.memory, reader_of(rank))
         load_random_state(start.own.generators, rank.device)
     observation = rank.spec.observation
     dtype = torch.uint8 if observation.images else torch.float32
@@ -166,7 +166,7 @@ def _train(rank: Rank, group: OneRank | Group, start: Start | None) -> Actor:
             if order == Order.SEND_STATE:
                 if group.rank == 0:
                     send_state(learner.state(), PLAYER)
-                own = RankState(random_state(rank.device), None, learner.own_state(), None, [])
+                own = RankState(random_state(rank.device), None, learner.own_state(keep_of(rank)), None, [])
                 send_state(stored(own, rank.run_dir / "checkpoints"), PLAYER)
             elif order == Order.LEARN:
                 collected = Collected(receive_rollout(like, PLAYER), [], 0.0)

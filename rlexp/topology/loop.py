@@ -16,9 +16,11 @@ from typing import Any, Protocol
 
 import torch
 
+from rlexp.data.exploration import Exploration
 from rlexp.data.random_state import random_state
+from rlexp.data.replay import Segment
 from rlexp.data.rollout import Collected, Episode, Rollout, Update
-from rlexp.data.state import LearnerState, RankState, Segment
+from rlexp.data.state import LearnerState, RankState
 from rlexp.launch.stopping import stop_requested, stopped, stopping_between_updates
 from rlexp.launch.watch import Watch
 from rlexp.learn.learner import Progress
@@ -35,7 +37,7 @@ Beat = Callable[[], object]
 class Player(Protocol):
     """What the loop asks of a player."""
 
-    def collect(self) -> Collected:
+    def collect(self, exploration: Exploration) -> Collected:
         """Step every environment T times."""
 
     def state(self) -> Any:
@@ -131,6 +133,7 @@ class Loop:
         run: what is recorded, and what is due when.
         watch: ends a rank that hangs.
         check: checks a rollout, collected after so many updates.
+        explore: how a rollout explores, after so many updates.
         device: of this rank.
     """
 
@@ -142,6 +145,7 @@ class Loop:
         run: Run,
         watch: Watch,
         check: Callable[[Rollout, int], None],
+        explore: Callable[[int], Exploration],
         device: torch.device,
     ) -> None:
         self._player = player
@@ -149,7 +153,7 @@ class Loop:
         self._trainer = trainer
         self._run = run
         self._watch = watch
-        self._check = check
+        self._check, self._explore = check, explore
         self._device = device
 
     def train(self, done: int = 0, collected: Collected | None = None) -> None:
@@ -193,7 +197,7 @@ class Loop:
 
     def _collect(self, updates: int) -> Collected:
         with self._watch():
-            collected = self._player.collect()
+            collected = self._player.collect(self._explore(updates))
         self._check(collected.rollout, updates)
         self._run.collected(collected)
         return collected

@@ -11,8 +11,9 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
+from rlexp.data.replay import Segment
 from rlexp.data.rollout import Rollout, Update
-from rlexp.data.state import RankState, Segment
+from rlexp.data.state import RankState
 from rlexp.files.codec import decode, encode
 from rlexp.models.actor import Actor
 from rlexp.topology.rollouts import from_bytes, to_bytes
@@ -110,7 +111,7 @@ def receive_update(actor: Actor, names: Sequence[str], source: int) -> Update:
     """
     weights = torch.empty_like(parameters_to_vector(actor.parameters()), device="cpu")
     dist.recv(weights, source)
-    vector_to_parameters(weights.to(actor.head.weight.device), actor.parameters())
+    vector_to_parameters(weights.to(actor.device), actor.parameters())
     buffers = _statistics(actor)
     sizes = [2 + len(names), *(buffer.numel() for buffer in buffers)]
     message = torch.empty(sum(sizes), dtype=torch.float64)

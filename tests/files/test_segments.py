@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from rlexp.data.resuming import ResumePoint
-from rlexp.data.state import Segment
+from rlexp.data.replay import Segment
 from rlexp.errors import ConfigError
 from rlexp.files import segments
 from rlexp.files.checkpoint import load
