@@ -120,7 +120,7 @@ class Sizes:
     most_rows: int
     num_envs: int
     ranks: int
-    updates: int
+    updates: int = 1
 
 
 @dataclass(frozen=True)

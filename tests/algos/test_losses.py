@@ -203,9 +203,9 @@ def test_the_clip_range_is_annealed_only_on_request():
 
 
 def test_the_kl_limit_is_target_kl():
-    assert PPO().memory().target_kl is None
-    assert PPO(target_kl=0.03).memory().target_kl == 0.03
-    assert A2C().memory().target_kl is None
+    assert PPO().memory(None).target_kl is None
+    assert PPO(target_kl=0.03).memory(None).target_kl == 0.03
+    assert A2C().memory(None).target_kl is None
 
 
 def test_large_advantages_that_are_equal_except_rounding_become_nearly_nothing():

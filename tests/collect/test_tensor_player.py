@@ -59,7 +59,7 @@ def test_a_rollout_is_what_gymnasium_answers_to_its_actions(overrides):
     config, made = composed(*overrides), player_of(*overrides)
     made.collect()
     rollout, spec = made.collect().rollout, check_environment(config)
-    squash = config.env.action_bounds == "tanh"
+    bounds = config.env.action_bounds
     env = gymnasium.make(config.env.id).unwrapped
     final, ends = iter(rollout.final_obs), 0
     finals = {tuple(place): next(final) for place in rollout.truncated.nonzero().tolist()}
@@ -67,7 +67,7 @@ def test_a_rollout_is_what_gymnasium_answers_to_its_actions(overrides):
         env.reset(seed=0)
         for step in range(40):
             env.state = state_seen(config.env.id, rollout.obs[step, i])
-            taken = environment_actions(rollout.actions[step, i : i + 1].numpy(), spec, squash)[0]
+            taken = environment_actions(rollout.actions[step, i : i + 1].numpy(), spec, bounds)[0]
             obs, reward, terminated, _, _ = env.step(taken)
             assert rollout.rewards[step, i].item() == pytest.approx(float(reward), rel=1e-5, abs=1e-6)
             assert rollout.terminated[step, i].item() == terminated

@@ -92,6 +92,10 @@ def test_every_preset_fits_every_wiring(preset, wiring):
     register()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         config = typed(compose("config", overrides=[f"experiment={preset}", *WIRINGS[wiring]]))
+    if config.topology.name == "decoupled" and not config.topology.share_data:
+        config.env.num_envs = max(config.env.num_envs, config.trainers)  # each trainer needs one of its own
+    if config.model.sequence_length is not None:
+        config.model.sequence_length = min(config.model.sequence_length, config.algo.num_steps)
     check_ranks(config)
     algo, _ = fitted(config.algo, config.sizes, WIRINGS[wiring])
     check_rules(replace(config, algo=algo))

@@ -32,7 +32,7 @@ def test_only_algorithms_with_a_clip_range_report_a_clip_fraction():
 def test_losses_and_gradient_norms_must_be_finite_and_nothing_else():
     """The approximate KL may overflow where the policy has moved far."""
     finite = {scalar.name for scalar in all_scalars() if scalar.finite}
-    assert finite == {"policy_loss", "value_loss", "entropy_loss", "grad_norm"}
+    assert finite == {"policy_loss", "value_loss", "entropy_loss", "grad_norm", "q_loss", "actor_loss"}
 
 
 def test_only_skipped_steps_are_added_up():

@@ -57,7 +57,7 @@ def test_every_choice_is_in_its_space_and_every_option_can_be_chosen(space):
     distribution = build_distribution(spec.action, False)
     noise = distribution.noise((20_000,), torch.Generator().manual_seed(0))
     sampled = distribution.sample(torch.zeros(20_000, distribution.num_params), noise).numpy()
-    actions = environment_actions(sampled, spec, False)
+    actions = environment_actions(sampled, spec, "clip")
     assert all(space.contains(action) for action in actions[:200])
     flat = actions.reshape(len(actions), -1)
     assert [len(np.unique(column)) for column in flat.T] == list(spec.action.sizes)
@@ -75,17 +75,17 @@ def random_box(draw, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "longdouble"])
-@pytest.mark.parametrize("squash", [False, True])
-def test_no_action_leaves_its_space_whatever_the_type_and_the_bounds(dtype, squash):
+@pytest.mark.parametrize("bounds", ["clip", "tanh", "scale"])
+def test_no_action_leaves_its_space_whatever_the_type_and_the_bounds(dtype, bounds):
     draw = np.random.default_rng(0)
     inside = 0
     for _ in range(200):
         low, high = random_box(draw, dtype)
-        if not squash and draw.random() < 0.3:
+        if bounds == "clip" and draw.random() < 0.3:
             low = np.full_like(low, -np.inf)
         space = Box(low, high, dtype=np.dtype(dtype))
         sampled = (draw.normal(size=(1, low.size)) * 10.0 ** draw.uniform(-3, 6)).astype(np.float32)
-        (action,) = environment_actions(sampled, spec_of(space), squash)
+        (action,) = environment_actions(sampled, spec_of(space), bounds)
         inside += space.contains(action)
     assert inside == 200
 
@@ -93,16 +93,16 @@ def test_no_action_leaves_its_space_whatever_the_type_and_the_bounds(dtype, squa
 def test_bounds_that_float32_cannot_hold_are_kept_in_float64():
     low, high = np.array([0.1, -1 / 3]), np.array([0.1 + 1e-9, 1 / 3])
     spec = spec_of(Box(low, high, dtype=np.float64))
-    got = environment_actions(np.array([[-9, -9], [9, 9]], np.float32), spec, False)
+    got = environment_actions(np.array([[-9, -9], [9, 9]], np.float32), spec, "clip")
     assert got.dtype == np.float64
     assert got.tolist() == [low.tolist(), high.tolist()]
-    middle = environment_actions(np.zeros((1, 2), np.float32), spec, True)
+    middle = environment_actions(np.zeros((1, 2), np.float32), spec, "tanh")
     np.testing.assert_allclose(middle, [[0.1 + 5e-10, 0]], rtol=1e-12, atol=1e-12)
 
 
 def test_the_widest_bounds_of_a_type_can_be_squashed_into():
     widest = float(np.finfo(np.float32).max)
-    got = environment_actions(np.array([[-50], [0], [50]], np.float32), spec_of(Box(-widest, widest, (1,))), True)
+    got = environment_actions(np.array([[-50], [0], [50]], np.float32), spec_of(Box(-widest, widest, (1,))), "tanh")
     assert got.flatten().tolist() == [-widest, 0, widest]
 
 
@@ -137,43 +137,43 @@ def test_an_unsupported_action_space_is_named_in_one_line(space, message):
 
 def test_choices_are_moved_to_the_start_of_their_space(stepped):
     envs = stepped("id=Mixed-v0", "env.num_envs=2")
-    actions = environment_actions(np.array([[1, 0, 2], [0, 1, 1]]), envs.envs.spec, False)
+    actions = environment_actions(np.array([[1, 0, 2], [0, 1, 1]]), envs.envs.spec, "clip")
     assert actions.tolist() == [[1, 5, 2], [0, 6, 1]]
     envs.step(actions)  # the environment refuses what its space does not contain
 
 
 def test_clipped_actions_keep_what_is_within_bounds_and_cut_the_rest():
     space = Box(np.array([-2, 0], np.float32), np.array([1, 3], np.float32))
-    got = environment_actions(np.array([[-5, 1.5], [0.5, 9]], np.float32), spec_of(space), False)
+    got = environment_actions(np.array([[-5, 1.5], [0.5, 9]], np.float32), spec_of(space), "clip")
     assert got.tolist() == [[-2, 1.5], [0.5, 3]]
 
 
 def test_squashed_actions_cover_the_bounds_by_tanh():
     space = Box(np.array([-2, 0], np.float32), np.array([1, 3], np.float32))
-    got = environment_actions(np.array([[0, 0], [50, -50], [0.5, 0.5]], np.float32), spec_of(space), True)
+    got = environment_actions(np.array([[0, 0], [50, -50], [0.5, 0.5]], np.float32), spec_of(space), "tanh")
     scaled = (np.tanh(0.5) + 1) / 2
     np.testing.assert_allclose(got, [[-0.5, 1.5], [1, 0], [-2 + 3 * scaled, 3 * scaled]], rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("squash", [False, True])
-def test_no_action_leaves_its_bounds_by_rounding(squash):
+@pytest.mark.parametrize("bounds", ["clip", "tanh", "scale"])
+def test_no_action_leaves_its_bounds_by_rounding(bounds):
     draw = np.random.default_rng(0)
     low = draw.normal(size=1000).astype(np.float32)
     space = Box(low, low + np.abs(draw.normal(size=1000)).astype(np.float32))
     for size in (0.1, 3, 100):
         actions = (size * draw.normal(size=(4, 1000))).astype(np.float32)
-        for action in environment_actions(actions, spec_of(space), squash):
+        for action in environment_actions(actions, spec_of(space), bounds):
             assert space.contains(action)
 
 
 def test_an_unbounded_side_is_left_open_by_clipping():
     space = Box(np.array([0], np.float32), np.array([np.inf], np.float32))
-    assert environment_actions(np.array([[-1], [1e6]], np.float32), spec_of(space), False).tolist() == [[0], [1e6]]
+    assert environment_actions(np.array([[-1], [1e6]], np.float32), spec_of(space), "clip").tolist() == [[0], [1e6]]
 
 
 def test_actions_take_the_shape_of_their_space():
     space = Box(-1, 1, (2, 3), np.float32)
-    assert environment_actions(np.zeros((4, 6), np.float32), spec_of(space), False).shape == (4, 2, 3)
+    assert environment_actions(np.zeros((4, 6), np.float32), spec_of(space), "clip").shape == (4, 2, 3)
     assert action_spec(space).shape == (2, 3)
 
 

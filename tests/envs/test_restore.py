@@ -27,7 +27,7 @@ def play(envs: VectorEnvironment, rows: np.ndarray, steps: int, seed: int) -> li
             actions = draw.uniform(-1, 1, (2, *action.shape)).astype(np.float32)
         else:
             actions = draw.integers(0, action.sizes, (2, len(action.sizes))).reshape(2, *action.shape)
-        result = envs.step(environment_actions(actions, envs.spec, squash=False), rows)
+        result = envs.step(environment_actions(actions, envs.spec, "clip"), rows)
         seen += [rows.tobytes(), result.rewards.tobytes(), result.terminated.tobytes(), result.truncated.tobytes()]
     return seen
 

@@ -46,11 +46,11 @@ def test_the_first_final_observation_that_is_not_finite_is_named():
         check_rollout(rollout, ObservationSpec(1, (), ()), 3, 100, 2)
 
 
-@pytest.mark.parametrize("squash", [False, True])
-def test_a_single_real_action_is_bounded_and_its_bounds_are_in_no_checkpoint(squash):
+@pytest.mark.parametrize("bounds", ["clip", "tanh"])
+def test_a_single_real_action_is_bounded_and_its_bounds_are_in_no_checkpoint(bounds):
     action = ActionSpec("box", (), (1,), (), (-2.0,), (2.0,))
     spec = SpaceSpec(ObservationSpec(1, (), ()), action)
-    actor = PPO(hidden_sizes=[4]).build(spec, Inputs(normalize=False, clip=None, squash=squash)).actor
+    actor = PPO(hidden_sizes=[4]).build(spec, Inputs(normalize=False, clip=None, bounds=bounds)).actor
     taken = actor.to_environment(torch.tensor([[-50.0], [0.0], [50.0]]))
     assert taken.flatten().tolist() == [-2.0, 0.0, 2.0]
     assert not {"low", "high"} & actor.state_dict().keys()

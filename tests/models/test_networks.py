@@ -19,7 +19,7 @@ ACTION = ActionSpec("discrete", (4,), (), (0,), (), ())
 
 def built(observation, network, **settings):
     torch.manual_seed(0)
-    inputs = Inputs(normalize=False, clip=None, squash=False, network=network)
+    inputs = Inputs(normalize=False, clip=None, bounds="clip", network=network)
     return PPO(hidden_sizes=[8], **settings).build(SpaceSpec(observation, ACTION), inputs)
 
 
@@ -148,13 +148,15 @@ def test_the_layers_of_each_convolutional_network_are_the_published_ones():
     assert shapes("mlp", MIXED) == [(16, 3, 1, 1), (32, 3, 2, 1)] * 2
 
 
-@pytest.mark.parametrize("squash", [False, True])
-def test_several_real_actions_are_brought_within_their_own_bounds(squash):
+@pytest.mark.parametrize("bounds", ["clip", "tanh"])
+def test_several_real_actions_are_brought_within_their_own_bounds(bounds):
     spec = SpaceSpec(VECTOR, ActionSpec("box", (), (2,), (), (-2.0, 1.0), (2.0, 5.0)))
-    actor = PPO(hidden_sizes=[4]).build(spec, Inputs(normalize=False, clip=None, squash=squash)).actor
+    actor = PPO(hidden_sizes=[4]).build(spec, Inputs(normalize=False, clip=None, bounds=bounds)).actor
     taken = actor.to_environment(torch.tensor([[-50.0, -50.0], [50.0, 50.0], [0.5, 3.5]]))
     assert taken[:2].tolist() == [[-2.0, 1.0], [2.0, 5.0]]
     half = torch.tensor([0.5, 3.5]).tanh()
-    expected = torch.tensor([0.0, 3.0]) + half * torch.tensor([2.0, 2.0]) if squash else torch.tensor([0.5, 3.5])
+    expected = (
+        torch.tensor([0.0, 3.0]) + half * torch.tensor([2.0, 2.0]) if bounds == "tanh" else torch.tensor([0.5, 3.5])
+    )
     assert torch.allclose(taken[2], expected)
     assert not {"low", "high"} & actor.state_dict().keys()

@@ -35,7 +35,7 @@ def build(observation=VECTOR, action="discrete", seed=0, **changes):
         "hidden_sizes": [16, 8], "activation_function": "tanh", "ortho_init": True, "shared_torso": False,
         "log_std_init": 0.0,
     } | {name: value for name, value in changes.items() if name in {item.name for item in fields(PPO)}}  # fmt: skip
-    given = {"normalize": False, "clip": None, "squash": False} | {
+    given = {"normalize": False, "clip": None, "bounds": "clip"} | {
         name: value for name, value in changes.items() if name not in settings
     }
     torch.manual_seed(seed)
@@ -72,14 +72,14 @@ def perturb(policy, seed=1):
 
 
 @pytest.mark.parametrize(
-    ("action", "squash"), [("discrete", False), ("multidiscrete", False), ("box", False), ("box", True)]
+    ("action", "bounds"), [("discrete", "clip"), ("multidiscrete", "clip"), ("box", "clip"), ("box", "tanh")]
 )
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
 @pytest.mark.parametrize("normalize", [False, True])
-def test_the_fast_actor_equals_act(action, squash, activation, normalize):
+def test_the_fast_actor_equals_act(action, bounds, activation, normalize):
     clip = 1.0 if normalize else None
     policy = perturb(
-        build(action=action, squash=squash, activation_function=activation, normalize=normalize, clip=clip)
+        build(action=action, bounds=bounds, activation_function=activation, normalize=normalize, clip=clip)
     )
     rows = rows_of(VECTOR)
     if normalize:
@@ -89,15 +89,15 @@ def test_the_fast_actor_equals_act(action, squash, activation, normalize):
 
 
 @pytest.mark.parametrize(
-    ("action", "squash"), [("discrete", False), ("multidiscrete", False), ("box", False), ("box", True)]
+    ("action", "bounds"), [("discrete", "clip"), ("multidiscrete", "clip"), ("box", "clip"), ("box", "tanh")]
 )
 @pytest.mark.parametrize("activation", ["tanh", "relu", "elu"])
 @pytest.mark.parametrize(
     "observation", [VECTOR, VECTOR_AND_CHOICES, IMAGE, GRID], ids=["vector", "choices", "image", "grid"]
 )
-def test_the_sampler_samples_what_the_distribution_does(action, squash, activation, observation):
+def test_the_sampler_samples_what_the_distribution_does(action, bounds, activation, observation):
     """By numpy for small networks of tanh or relu, in torch for others: 4 rows are few, 40,000 are many."""
-    policy = perturb(build(observation, action=action, squash=squash, activation_function=activation, normalize=True))
+    policy = perturb(build(observation, action=action, bounds=bounds, activation_function=activation, normalize=True))
     few = rows_of(observation)
     for rows in (few, few.repeat(10_000, 1)) if observation is VECTOR else (few,):
         noise = policy.actor.distribution.noise((2, rows.shape[0]), torch.Generator().manual_seed(3))

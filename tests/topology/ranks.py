@@ -42,6 +42,8 @@ SMALL = (
 def configured(*overrides: str, updates: int) -> Config:
     """Return the config of a small run of so many updates."""
     words = {word.partition("=")[0]: word for word in (*SMALL, *overrides)}
+    if words.get("algo") in ("algo=dqn", "algo=sac", "algo=td3"):
+        words.pop("algo.update_epochs")
     config = composed(*words.values())
     config.total_timesteps = updates * config.steps_per_update
     return config
