@@ -98,7 +98,7 @@ class Player:
         final_obs: list[Array] = []
         infos: dict[int, Array] = {}
         whole = np.empty((steps, count)) if self._envs.wrapped else None
-        acting = FastActor(self._actor, count, self._autocast)
+        acting = FastActor(self._actor, count, self._autocast, steps)
         acting.state, recurrent = self._state, self._actor.state_size > 0
         sample = acting.sampler(noise)
         with torch.inference_mode():

@@ -101,9 +101,9 @@ def enter(job: Job, body: Body, board: Board | None = None) -> None:
         torch.manual_seed(config.seed)  # equal on all ranks: the initial weights come from it
         run_dir = _directory_of_rank_0(job.run_dir) if size > 1 else job.run_dir
         with (run_dir / "main.log" if run_dir.is_dir() else Path(os.devnull)).open("a") as log:
-            watch = Watch(config.fabric.timeout_seconds, log, MARGIN_SECONDS / 2 if size > 1 else 0.0)
             precision = FabricPrecision(fabric, config.fabric.precision)
-            body(Rank(config, job.spec, run_dir, precision, fabric.device, index, size, watch, board, job.resume))
+            with Watch(config.fabric.timeout_seconds, log, MARGIN_SECONDS / 2 if size > 1 else 0.0) as watch:
+                body(Rank(config, job.spec, run_dir, precision, fabric.device, index, size, watch, board, job.resume))
         failed = False
     finally:
         # With NCCL a rank that failed would wait here for others that know of nothing.

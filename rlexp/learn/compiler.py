@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,4 +48,13 @@ def compiled(function: Callable[..., Any], device: torch.device) -> Any:
     if device.type == "cuda":
         inductor.triton.cudagraph_skip_dynamic_graphs = True  # else one more graph for each size of a minibatch
         return torch.compile(function, mode="reduce-overhead")
-    return torch.compile(function, options={"cpp_wrapper": True})
+    options: dict[str, Any] = {"cpp_wrapper": True, "guard_filter_fn": _tensors_and_context}
+    return torch.compile(function, options=options)
+
+
+def _tensors_and_context(guards: Sequence[Any]) -> list[bool]:
+    """Return which guards are checked at each call: shapes and types of tensors, and contexts such as autocast.
+
+    Nothing else that a graph depends on changes here once it is compiled; to check it took a tenth of a small step.
+    """
+    return torch.compiler.keep_portable_guards_unsafe(guards)  # type: ignore[no-any-return]

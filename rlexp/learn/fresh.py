@@ -33,7 +33,7 @@ class Fresh:
         rewards: normalises and clips rewards; knows the ranks that learn together, and whether all of them see the same
             rollouts, so that minibatches are split between them.
         generator: draws the order of minibatches, on the CPU; equal on all ranks where data are shared.
-        epoch_kl: the mean approximate KL over an epoch, [], of the terms of its steps, [S, K].
+        epoch_kl: the mean approximate KL over an epoch of the terms of its steps, [S, K].
         length: L, steps of the sequences that a recurrent agent learns from.
         critic: its own state of each environment, [N, *]; None without one.
     """
@@ -44,7 +44,7 @@ class Fresh:
         values: Callable[[Tensor], Tensor],
         rewards: RewardScaler,
         generator: torch.Generator,
-        epoch_kl: Callable[[Tensor], Tensor],
+        epoch_kl: Callable[[Tensor], float],
         unrolled: Callable[[Rollout, Tensor], Unrolled] | None = None,
         length: int = 1,
         critic: Tensor | None = None,
@@ -112,7 +112,7 @@ class Fresh:
         self._epoch.append(terms)
         if len(self._epoch) < self.minibatches:
             return True
-        kl = self._epoch_kl(torch.stack(self._epoch))
+        kl = torch.tensor(self._epoch_kl(torch.stack(self._epoch)), device=terms.device)
         self._epoch = []
         self._ranks.mean_(kl)
         return not float(kl) > limit
@@ -184,8 +184,8 @@ def build_fresh(
         with precision.autocast():
             return in_chunks(agent.values, rows)
 
-    def epoch_kl(steps: Tensor) -> Tensor:
-        return stepper.means(steps)[stepper.names.index("approx_kl")]
+    def epoch_kl(steps: Tensor) -> float:
+        return float(stepper.means(steps.float().cpu().numpy())[stepper.names.index("approx_kl")])
 
     def unrolled(rollout: Rollout, critic: Tensor) -> Unrolled:
         with precision.autocast():

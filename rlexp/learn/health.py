@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -12,6 +14,8 @@ from rlexp.data.rollout import Rollout
 from rlexp.data.scalars import Scalar
 from rlexp.data.spaces import ObservationSpec
 from rlexp.errors import Fault
+
+Array = npt.NDArray[np.float32]
 
 
 def check_rollout(rollout: Rollout, spec: ObservationSpec, rank: int, start: int, stride: int) -> None:
@@ -58,14 +62,14 @@ def _message(what: str, value: float, where: str, step: int) -> str:
 
 
 def check_terms(
-    found: Mapping[str, float], scalars: Sequence[Scalar], steps: Tensor, minibatches: int, number: int
+    found: Mapping[str, float], scalars: Sequence[Scalar], steps: Array, minibatches: int, number: int
 ) -> None:
     """Check that what must be finite of an update is; every rank comes to the same result.
 
     Args:
         found: the scalars of the update, by name.
         scalars: their declarations.
-        steps: what each step of this rank reported, [S, K].
+        steps: what each step of this rank reported, [S, K]; minus infinity where it was not due.
         minibatches: steps of an epoch.
         number: of the update, from 1.
 
@@ -75,7 +79,7 @@ def check_terms(
     bad = next((one.name for one in scalars if one.finite and not math.isfinite(found[one.name])), None)
     if bad is None or (found["skipped_steps"] > 0 and math.isnan(found[bad])):
         return
-    rows = (~steps.isfinite()).any(1).nonzero().flatten().tolist()
+    rows = np.flatnonzero((~np.isfinite(steps) & (steps != -np.inf)).any(1)).tolist()
     epoch, minibatch = divmod(rows[0] if rows else 0, minibatches)
     where = f" in minibatch {minibatch + 1} of epoch {epoch + 1}" if rows else ", on another rank"
     raise Fault(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,7 +22,7 @@ from rlexp.learn.precision import Precision
 from rlexp.learn.ranks import Ranks
 from rlexp.learn.replay import Replay, ReplayPlace
 from rlexp.learn.rewards import RewardScaler, shared_moments
-from rlexp.learn.stepper import NOT_DUE, Stepper
+from rlexp.learn.stepper import Stepper
 from rlexp.models.actor_critic import ActorCritic
 from rlexp.models.agent import Agent
 
@@ -99,8 +100,7 @@ class Learner:
             if not self._memory.learned(steps[-1], self._stepper.errors):
                 break
         self._observe(rollout)
-        terms = torch.stack(steps) if steps else torch.empty((0, len(self._stepper.names)), device=rollout.obs.device)
-        scalars = self._scalars(terms, knobs, progress.update + 1)
+        scalars = self._scalars(steps, knobs, progress.update + 1)
         return Update(scalars, time.perf_counter() - begin, len(steps))
 
     def _observe(self, rollout: Rollout) -> None:
@@ -110,22 +110,29 @@ class Learner:
             rows = preprocessor.raw_vector(rollout.obs[:-1])[rollout.valid]
             preprocessor.normalizer.merge(shared_moments(rows, self._ranks, self._shared))
 
-    def _scalars(self, steps: Tensor, knobs: Knobs, number: int) -> dict[str, float]:
-        """Return the scalars of an update, averaged over its steps, [S, K], and over ranks.
+    def _scalars(self, steps: list[Tensor], knobs: Knobs, number: int) -> dict[str, float]:
+        """Return the scalars of an update, averaged over its steps, each [K], and over ranks.
 
         Raises:
             Fault: one that must be finite is not.
         """
-        means = torch.cat([self._stepper.means(steps), self._memory.report()])
-        self._ranks.mean_(means)
-        names = (*self._stepper.names, *(scalar.name for scalar in self._algorithm.of_memory))
+        stepper, declared = self._stepper, self._algorithm.all_scalars()
+        table = np.zeros((0, len(stepper.names)), np.float32)
+        if steps:
+            table = torch.stack(steps).float().cpu().numpy()
+        means = np.concatenate([stepper.means(table), self._memory.report().cpu().numpy()])
+        if self._ranks.size > 1:
+            together = torch.from_numpy(means).to(stepper.device)
+            self._ranks.mean_(together)
+            means = together.cpu().numpy()
+        names = (*stepper.names, *(scalar.name for scalar in self._algorithm.of_memory))
         found = dict(zip(names, means.tolist(), strict=True))
-        found |= {"skipped_steps": float(self._stepper.skipped(steps))}
-        found |= {scalar.name: knobs[scalar.name] for scalar in self._algorithm.all_scalars() if scalar.name in knobs}
-        absent = self._stepper.absent(steps)
-        checked = [scalar for scalar in self._algorithm.all_scalars() if scalar.name not in absent]
-        check_terms(found, checked, steps.masked_fill(steps == NOT_DUE, 0.0), self._memory.minibatches, number)
-        return {scalar.name: found[scalar.name] for scalar in self._algorithm.all_scalars()}
+        found |= {"skipped_steps": float(stepper.skipped(table))}
+        found |= {scalar.name: float(knobs[scalar.name]) for scalar in declared if scalar.name in knobs}
+        absent = stepper.absent(table)
+        checked = [scalar for scalar in declared if scalar.name not in absent]
+        check_terms(found, checked, table, self._memory.minibatches, number)
+        return {scalar.name: found[scalar.name] for scalar in declared}
 
     # What a checkpoint holds
 

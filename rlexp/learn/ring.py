@@ -91,7 +91,9 @@ class Ring:
         """The ring holds steps first to steps - 1 of each environment."""
         allocate = torch.zeros if file is None else _mapped(file, self.rows * num_envs * spec.bytes)
         columns = sorted(spec.columns.items(), key=lambda item: -item[1][1].itemsize)  # so that all are aligned
-        made = {name: allocate((self.rows * num_envs, *shape), dtype=dtype) for name, (shape, dtype) in columns}
+        self._columns = made = {
+            name: allocate((self.rows * num_envs, *shape), dtype=dtype) for name, (shape, dtype) in columns
+        }
         self.obs, self.actions, self.rewards = made["obs"], made["actions"], made["rewards"]
         self.terminated, self.truncated, self.valid = made["terminated"], made["truncated"], made["valid"]
         self._final: dict[int, Tensor] = {}  # true last observations by the place of their step
@@ -120,6 +122,9 @@ class Ring:
 
     def places(self, first: int, last: int) -> Tensor:
         """Return the places of steps first to last - 1 of all environments, [(last - first) * N] int64, in order."""
+        start = first % self.rows
+        if start + last - first <= self.rows:
+            return torch.arange(start * self.num_envs, (start + last - first) * self.num_envs)
         steps = torch.arange(first, last) % self.rows
         return (steps.unsqueeze(1) * self.num_envs + torch.arange(self.num_envs)).flatten()
 
@@ -147,16 +152,18 @@ class Ring:
         """Take rows in that follow those before, and what follows them, [N, D]; return their places."""
         steps = rows.rewards.shape[0]
         places = self.places(rows.start, rows.start + steps)
-        self._forget(self.leaving(steps))
-        self.obs[places], self.actions[places] = rows.obs.flatten(0, 1), rows.actions.flatten(0, 1)
-        self.rewards[places], self.valid[places] = rows.rewards.flatten(), rows.valid.flatten()
-        self.terminated[places], self.truncated[places] = rows.terminated.flatten(), rows.truncated.flatten()
-        for place, final in zip(places[rows.truncated.flatten()].tolist(), rows.final_obs, strict=True):
-            self._final[place] = final.clone()
+        if self.steps + steps > self.first + self.capacity:
+            self._forget(self.leaving(steps))
+        for name, column in self._columns.items():
+            values: Tensor = getattr(rows, name)
+            self._write(column, rows.start, values.flatten(0, 1))
+        if len(rows.final_obs):
+            for place, final in zip(places[rows.truncated.flatten()].tolist(), rows.final_obs, strict=True):
+                self._final[place] = final.clone()
         self.steps = rows.start + steps
         self.first = max(self.first, self.steps - self.capacity)
         self.follow(next_obs)
-        self._invalid += int((~rows.valid).sum())
+        self._invalid += rows.valid.numel() - int(rows.valid.sum())
         return places
 
     def leaving(self, steps: int) -> Tensor:
@@ -165,7 +172,15 @@ class Ring:
 
     def follow(self, next_obs: Tensor) -> None:
         """Let rows, [N, D], follow the last step."""
-        self.obs[self.places(self.steps, self.steps + 1)] = next_obs
+        self._write(self.obs, self.steps, next_obs)
+
+    def _write(self, column: Tensor, step: int, values: Tensor) -> None:
+        """Write values, [T * N, *], into a column from a step on."""
+        start = step % self.rows * self.num_envs
+        count = min(len(values), len(column) - start)
+        column[start : start + count] = values[:count]
+        if count < len(values):
+            column[: len(values) - count] = values[count:]
 
     def _forget(self, places: Tensor) -> None:
         """Forget what is known of places beside their rows."""

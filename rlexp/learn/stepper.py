@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -19,6 +21,7 @@ from rlexp.learn.ranks import Ranks
 from rlexp.models.agent import Agent
 from rlexp.models.flat import FlatPart
 
+Array = npt.NDArray[np.float32]
 NOT_DUE = -torch.inf
 """What an objective reports of a batch that it takes no step on; no norm is negative."""
 
@@ -173,6 +176,10 @@ class Stepper:
             self._joint = JointStep(self._objectives, agent, parts, targets, descent, optimizers)
         self.names = tuple(name for objective in self._objectives for name in (*objective.scalars, objective.norm))
         """What `take` returns, in this order."""
+        self._not_due = {
+            objective.part: torch.full((len(objective.scalars) + 1,), NOT_DUE, device=device)
+            for objective in self._objectives
+        }
         self.skips = descent.skips or precision.scaled  # the scaler of gradients skips its overflows by itself
         self.steps = 0
         """Batches so far."""
@@ -208,12 +215,7 @@ class Stepper:
             for target in targets:
                 part, following = self._parts[target.part].weights, self._target_parts[target.part].weights
                 following.detach().lerp_(part.detach(), target.tau)
-        terms = [
-            found[objective.part]
-            if objective.part in found
-            else torch.full((len(objective.scalars) + 1,), NOT_DUE, device=self.device)
-            for objective in self._objectives
-        ]
+        terms = [found.get(objective.part, self._not_due[objective.part]) for objective in self._objectives]
         return terms[0] if len(terms) == 1 else torch.cat(terms)
 
     def _separately(self, due: tuple[str, ...], batch: Any, knobs: Knobs) -> dict[str, Tensor]:
@@ -229,25 +231,29 @@ class Stepper:
                 knobs = knobs | dict(zip(objective.scalars, terms.unbind(0)[:-1], strict=True))
         return found
 
-    def means(self, steps: Tensor) -> Tensor:
+    def means(self, steps: Array) -> Array:
         """Return the mean of each term, [K], over the steps, [S, K], that were due and not skipped; NaN without any."""
-        means = [rows[good].mean(0) for rows, good in self._by_objective(steps)]
-        return means[0] if len(means) == 1 else torch.cat(means)
+        means = [
+            rows[good].mean(0) if good.any() else np.full(rows.shape[1], np.nan, rows.dtype)
+            for rows, good in self._by_objective(steps)
+        ]
+        return means[0] if len(means) == 1 else np.concatenate(means)
 
-    def absent(self, steps: Tensor) -> set[str]:
+    def absent(self, steps: Array) -> set[str]:
         """Return the names of the terms that none of the steps, [S, K], was due for."""
         names = [(*objective.scalars, objective.norm) for objective in self._objectives]
         parts = zip(names, self._by_objective(steps), strict=True)
-        return {name for own, (rows, _) in parts if bool((rows[:, -1] == NOT_DUE).all()) for name in own}
+        return {name for own, (rows, _) in parts if (rows[:, -1] == NOT_DUE).all() for name in own}
 
-    def skipped(self, steps: Tensor) -> int:
+    def skipped(self, steps: Array) -> int:
         """Return how many of the steps, [S, K], were skipped because their gradient was not finite."""
-        due = [rows[:, -1] != NOT_DUE for rows, _ in self._by_objective(steps)]
-        good = [good for _, good in self._by_objective(steps)]
-        return sum(int(one.sum()) for one in due) - sum(int(one.sum()) for one in good)
+        return sum(int((rows[:, -1] != NOT_DUE).sum()) - int(good.sum()) for rows, good in self._by_objective(steps))
 
-    def _by_objective(self, steps: Tensor) -> list[tuple[Tensor, Tensor]]:
+    def _by_objective(self, steps: Array) -> list[tuple[Array, Array]]:
         """Return for each objective its columns of the steps, [S, k], and which of the steps count, [S] bool."""
-        widths = [len(objective.scalars) + 1 for objective in self._objectives]
-        parts = steps.split(widths, 1)
-        return [(rows, rows[:, -1].isfinite() if self.skips else rows[:, -1] != NOT_DUE) for rows in parts]
+        found, start = [], 0
+        for objective in self._objectives:
+            rows = steps[:, start : start + len(objective.scalars) + 1]
+            start += rows.shape[1]
+            found.append((rows, np.isfinite(rows[:, -1]) if self.skips else rows[:, -1] != NOT_DUE))
+        return found

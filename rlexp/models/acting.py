@@ -22,6 +22,8 @@ NUMPY_ACTIVATIONS: dict[Any, Callable[[Array], Any]] = {
     torch.relu: lambda x: np.maximum(x, 0.0, out=x),
 }
 """In place; a network of other activations acts in torch."""
+WORTH_A_COPY = 8
+"""Calls from which it pays to lay the weights out anew for them."""
 NUMPY_WORK = 2**18
 """Multiplications of the largest layer up to which numpy is faster than torch (by three times for 4 rows of 64 units);
 more would also be spread over threads, out of torch's control."""
@@ -35,7 +37,7 @@ def fast_forward(actor: Actor) -> Callable[[Tensor], Tensor]:
     """
     if not actor.plain:
         return actor
-    *hidden, (weight, bias) = _layers(actor)
+    *hidden, (weight, bias) = _layers(actor, WORTH_A_COPY)
     log_std = None if actor.log_std is None else actor.log_std.detach()
     preprocess = None if actor.preprocessor.identity else actor.preprocessor
     activation = actor.torso.activation
@@ -59,17 +61,22 @@ class FastActor:
         actor: on any device; it is not changed.
         count: rows of each call, N.
         autocast: the precision that the networks compute in; it does not reach the environments.
+        steps: for how many calls it is made.
     """
 
     def __init__(
-        self, actor: Actor, count: int, autocast: Callable[[], AbstractContextManager[None]] = nullcontext
+        self,
+        actor: Actor,
+        count: int,
+        autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
+        steps: int = WORTH_A_COPY,
     ) -> None:
         self._distribution, self._device = actor.distribution, actor.device
         with autocast():
             self._mixed = torch.is_autocast_enabled(self._device.type)
         self._autocast = autocast
         self._in_numpy = not self._mixed and _fits_numpy(actor, count)
-        self._arrays = _numpy_forward(actor, count) if self._in_numpy else None
+        self._arrays = _numpy_forward(actor, count, steps) if self._in_numpy else None
         self._tensors = None if self._in_numpy else fast_forward(actor)
         self._exploring = self._tensors if actor.plain else actor.exploring
         self._actor = actor
@@ -120,8 +127,10 @@ class FastActor:
             self.state = self.state.masked_fill(torch.from_numpy(ended).to(self._device).unsqueeze(-1), 0.0)
 
 
-def _layers(actor: Actor) -> list[tuple[Tensor, Tensor]]:
-    """Return copies of weight [in, out] and bias of the fully connected layers, the head last."""
+def _layers(actor: Actor, steps: int) -> list[tuple[Tensor, Tensor]]:
+    """Return weight [in, out] and bias of the fully connected layers, the head last: copies, but for few steps."""
+    if steps < WORTH_A_COPY:
+        return [(layer.weight.detach().t(), layer.bias.detach()) for layer in _linears(actor)]
     return [transposed(layer) for layer in _linears(actor)]
 
 
@@ -141,7 +150,7 @@ def _fits_numpy(actor: Actor, count: int) -> bool:
     return plain and on_cpu and actor.torso.activation in NUMPY_ACTIVATIONS and work <= NUMPY_WORK
 
 
-def _numpy_forward(actor: Actor, count: int) -> Callable[[Array], Array]:
+def _numpy_forward(actor: Actor, count: int, steps: int) -> Callable[[Array], Array]:
     """Return the forward pass in numpy: from rows [N, D] to parameters [N, P], which the next call writes over."""
     preprocessor = actor.preprocessor
     preprocess = None if preprocessor.identity else preprocessor
@@ -150,7 +159,7 @@ def _numpy_forward(actor: Actor, count: int) -> Callable[[Array], Array]:
     def with_room(weight: Tensor, bias: Tensor) -> tuple[Array, Array, Array]:
         return weight.numpy(), bias.numpy(), np.empty((count, weight.shape[1]), np.float32)
 
-    *hidden, head = (with_room(weight, bias) for weight, bias in _layers(actor))
+    *hidden, head = (with_room(weight, bias) for weight, bias in _layers(actor, steps))
     free = None if actor.log_std is None else actor.log_std.detach().expand(count, -1).numpy()
     dot, add, forbidden = np.dot, np.add, actor.mask
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import torch
 
-from rlexp.algos import OffPolicy
 from rlexp.collect.build import build_player
 from rlexp.collect.player import Player
 from rlexp.collect.tensor_player import TensorPlayer
@@ -96,7 +95,7 @@ def loop_of(rank: Rank, player: Player | TensorPlayer, actor: Actor, trainer: Tr
 def replay_place(rank: Rank, num_envs: int) -> ReplayPlace | None:
     """Return where the replay memory of this rank lies, for so many environments; None for on-policy algorithms."""
     config = rank.config
-    if not isinstance(config.algo, OffPolicy):
+    if config.algo.of_rollout:
         return None
     file = rank.run_dir / f"replay-{rank.index}" if config.memory.on_disk else None
     return ReplayPlace(capacity(config, num_envs), num_envs, row_spec(rank.spec), config.steps_per_update, file)

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from rlexp.data.resuming import ResumePoint
 from rlexp.data.replay import Segment
+from rlexp.data.resuming import ResumePoint
 from rlexp.errors import ConfigError
 from rlexp.files import segments
 from rlexp.files.checkpoint import load

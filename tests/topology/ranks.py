@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rlexp.collect.player import Player
 from rlexp.config.schema import Config
+from rlexp.data.exploration import Exploration
 from rlexp.data.resuming import ResumePoint
 from rlexp.data.rollout import Collected, Update
 from rlexp.data.state import Saved
@@ -108,9 +109,9 @@ def spied() -> Iterator[dict[str, list]]:
     notes: dict[str, list] = {"acting": [], "rollouts": [], "learned": [], "actors": [], "metrics": []}
     collect, update = Player.collect, Learner.update
 
-    def noted_collect(self: Player) -> Collected:
+    def noted_collect(self: Player, exploration: Exploration) -> Collected:
         notes["acting"].append(flat(self._actor))
-        return collect(self)
+        return collect(self, exploration)
 
     def noted_update(self: Learner, collected: Collected, progress: Progress) -> Update:
         notes["rollouts"].append(vars(collected.rollout).copy())
