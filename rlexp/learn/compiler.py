@@ -41,20 +41,28 @@ def compiler_found(device: torch.device) -> bool:
 
 
 def compiled(function: Callable[..., Any], device: torch.device) -> Any:
-    """Return `function` compiled: with a C++ wrapper on the CPU, with CUDA graphs on a GPU."""
+    """Return `function` compiled: with a C++ wrapper on the CPU, with CUDA graphs on a GPU.
+
+    Each call returns a function of its own: torch keeps graphs by code object, and another learner in this process has
+    the same code with other settings, which no guard here tells apart.
+    """
     from torch._inductor import config as inductor  # seconds, which an eager run need not wait for
 
+    def own(*arguments: Any) -> Any:
+        return function(*arguments)
+
+    own.__code__ = own.__code__.replace()  # a copy
     inductor.compile_threads = 1  # a pool of compiler processes would outlive a forked rank
     if device.type == "cuda":
         inductor.triton.cudagraph_skip_dynamic_graphs = True  # else one more graph for each size of a minibatch
-        return torch.compile(function, mode="reduce-overhead")
+        return torch.compile(own, mode="reduce-overhead")
     options: dict[str, Any] = {"cpp_wrapper": True, "guard_filter_fn": _tensors_and_context}
-    return torch.compile(function, options=options)
+    return torch.compile(own, options=options)
 
 
 def _tensors_and_context(guards: Sequence[Any]) -> list[bool]:
     """Return which guards are checked at each call: shapes and types of tensors, and contexts such as autocast.
 
-    Nothing else that a graph depends on changes here once it is compiled; to check it took a tenth of a small step.
+    Nothing else that a graph depends on changes between two calls of it; to check that took a tenth of a small step.
     """
     return torch.compiler.keep_portable_guards_unsafe(guards)  # type: ignore[no-any-return]

@@ -112,3 +112,30 @@ def test_each_part_steps_by_its_own_loss_when_it_is_due(compile_steps):
     steps = torch.stack([first, second])
     assert stepper.means(steps).tolist() == pytest.approx([0.4525, 0.95, 3.24, 1.62])
     assert stepper.skipped(steps) == 0
+
+
+@dataclass
+class Scaled(Two):
+    scale: float = 1.0
+
+    def descent(self):
+        return Descent("adam", 0.1, 1e-5, 0.0, 0.0, skips=False)
+
+    def objectives(self):
+        def loss(agent, batch, knobs):
+            value = self.scale * (agent.critic.weight - batch).square().sum()
+            return Loss(value, {"critic_loss": value})
+
+        return (Objective("critic", loss, ("critic_loss",), "critic_norm"),)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not compiler_found(torch.device("cpu")), reason="no C++ compiler")
+def test_two_learners_in_one_process_compile_their_own_settings():
+    """torch keeps graphs by code object, which both have in common."""
+    knobs, found = {"learning_rate": torch.tensor(0.1)}, []
+    for scale in (1.0, 3.0):
+        algorithm = Scaled(scale=scale)
+        stepper = Stepper(algorithm, Pair(), algorithm.descent(), Plain(), OneRank(), compile_steps=True)
+        found.append(stepper.take(torch.tensor(0.0), knobs)[0].item())
+    assert found == [1.0, 3.0]
