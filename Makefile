@@ -33,7 +33,7 @@ EXTRAS := $(EXTRAS_VENV)/.installed
 .DEFAULT_GOAL := help
 # Two pips must not write into .venv at once.
 .NOTPARALLEL:
-.PHONY: help cartpole lunarlander sweep halfcheetah minigrid atari bipedalwalker results results-worlds bench bench-extras bench-compare bench-plots bench-solved bench-startup \
+.PHONY: help cartpole lunarlander sweep halfcheetah minigrid atari bipedalwalker results results-worlds results-replay bench bench-extras bench-compare bench-plots bench-solved bench-startup \
 	bench-memory bench-tensors pictures worlds distributed same house mutants test test-slow test-extras torture lint format reference tensorboard constraints clean \
 	clean-outputs
 
@@ -65,6 +65,9 @@ bipedalwalker: $(BOX2D) ## PPO on BipedalWalker: 5M steps
 
 results: $(DEV) ## train all presets on several seeds, also by the fast paths, into docs/results.md (an hour or two)
 	$(PY) -m benchmarks.results $(ARGS)
+
+results-replay: $(EXTRAS) ## train the presets of SAC, TD3 and DQN into docs/results.md (hours; goes on where it stopped)
+	$(EXTRAS_PY) -m benchmarks.results_worlds --table replay $(ARGS)
 
 results-worlds: $(EXTRAS) ## train the presets of MuJoCo, MiniGrid, BipedalWalker and Atari into docs/results.md (hours; goes on where it stopped)
 	$(EXTRAS_PY) -m benchmarks.results_worlds $(ARGS)

@@ -1,6 +1,6 @@
-"""Learning on other packages' environments: MuJoCo, MiniGrid, BipedalWalker, Atari, into docs/results.md.
+"""Learning on other packages' environments, and from a replay memory, into docs/results.md.
 
-usage: python -m benchmarks.results_worlds [--only NAME ...] [--jobs 2] [--page]
+usage: python -m benchmarks.results_worlds [--table worlds|replay] [--only NAME ...] [--jobs 2] [--page]
 
 Each run is the user's own command with experiment=NAME env.id=ID seed=N eval.episodes=20. Completed runs in
 outputs/results-worlds/ are kept, interrupted ones go on where they were stopped, so the command can be given again;
@@ -23,7 +23,8 @@ from benchmarks.machine import described
 
 OUTPUTS = Path("outputs/results-worlds")
 PAGE = Path("docs/results.md")
-MARK = "## Other worlds\n"
+MARKS = {"worlds": "## Other worlds\n", "replay": "## From a replay memory\n"}
+"""The section of the page that each table makes."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Task:
 
 
 FIVE, MUJOCO = (1, 2, 3, 4, 5), "tianshou (v3, 1M), {}; CleanRL (v4, training), {}"
+PONG = ("env.backend=envpool", "total_timesteps=2000000", "fabric.precision=bf16-mixed")
 TASKS = (
     Task("halfcheetah", "HalfCheetah-v5", FIVE, 5000, MUJOCO.format("5,784", "1,443")),
     Task("hopper", "Hopper-v5", FIVE, 2600, MUJOCO.format("2,609", "2,383")),
@@ -55,8 +57,36 @@ TASKS = (
     Task("cartpole_memory", "CartPole-v1", tuple(range(1, 11)), 495, "500, of the whole state (zoo)", (), "memory"),
     Task("cartpole_memory", "CartPole-v1", FIVE, 495, "without memory", ("model=mlp",), "no-memory"),
     Task("bipedalwalker", "BipedalWalker-v3", (1, 2, 3), 290, "zoo, 287.9 (5M)"),
-    Task("atari", "ALE/Pong-v5", (1, 2), 18, "CleanRL, 20.4 (10M)", ("env.backend=envpool", "total_timesteps=2000000", "fabric.precision=bf16-mixed")),
+    Task(
+        "atari",
+        "ALE/Pong-v5",
+        (1, 2),
+        18,
+        "CleanRL, 20.4 (10M)",
+        PONG,
+    ),
 )
+
+
+THREE = (1, 2, 3)
+PARTS = ("algo.dueling=true", "algo.n_step=3", "algo.priority_exponent=0.5")
+SIMBA = "SimbaV2's SAC (v4, 10 seeds), {}"
+REPLAY = (
+    Task("pendulum_sac", "Pendulum-v1", FIVE, -157, "zoo, -157.0 (20k)", (), "pendulum-sac"),
+    Task("pendulum_td3", "Pendulum-v1", FIVE, -152, "zoo, -151.9 (20k)", (), "pendulum-td3"),
+    Task("cartpole_dqn", "CartPole-v1", FIVE, 500, "zoo, 500 (50k)", (), "cartpole-dqn"),
+    Task("cartpole_sac", "CartPole-v1", FIVE, 500, "none", (), "cartpole-sac"),
+    Task("acrobot_dqn", "Acrobot-v1", FIVE, -76, "zoo, -76.6 (100k)", (), "acrobot-dqn"),
+    Task("lunarlander_dqn", "LunarLander-v3", FIVE, 154, "zoo, 154.4 (v2, 100k)", (), "lunarlander-dqn"),
+    Task("lunarlander_dqn", "LunarLander-v3", FIVE, 154, "the same with its parts", PARTS, "lunarlander-dqn-parts"),
+    Task("mountaincar_sac", "MountainCarContinuous-v0", FIVE, 94, "zoo, 94.7 (50k)", (), "mountaincar-sac"),
+    Task("lunarlander_sac", "LunarLander-v3", FIVE, 260, "zoo, 260.4 (v2, 500k)", (), "lunarlander-sac"),
+    Task("bipedalwalker_sac", "BipedalWalker-v3", FIVE, 297, "zoo, 297.7 (500k)", (), "bipedalwalker-sac"),
+    Task("mujoco_sac", "HalfCheetah-v5", THREE, 8593, SIMBA.format("8,593"), (), "halfcheetah-sac"),
+    Task("mujoco_sac", "Hopper-v5", THREE, 2160, SIMBA.format("2,160"), (), "hopper-sac"),
+    Task("mujoco_sac", "Walker2d-v5", THREE, 2470, SIMBA.format("2,470"), (), "walker2d-sac"),
+)  # fmt: skip
+TABLES = {"worlds": TASKS, "replay": REPLAY}
 
 
 def folder(task: Task, seed: int) -> Path:
@@ -111,11 +141,11 @@ def row(task: Task) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def section(made: str) -> str:
+def section(table: str, made: str) -> str:
     """Return the section of docs/results.md, of the tasks that have runs."""
-    rows = [row(task) for task in TASKS if any(summary(task, seed) for seed in task.seeds)]
-    return f"""{MARK}
-Made by `make results-worlds`. {made}
+    rows = [row(task) for task in TABLES[table] if any(summary(task, seed) for seed in task.seeds)]
+    return f"""{MARKS[table]}
+Made by `make results-{table}`. {made}
 
 Each value is the final greedy evaluation of one seed over 20 episodes, raw returns of whole episodes whatever the
 wrappers do. Runs were made two at a time, with one thread each, so seconds and steps/s are no measure of speed.
@@ -127,20 +157,32 @@ Published values of MuJoCo are of v3 and v4: nobody has published tables of v5; 
 """
 
 
+def with_section(page: str, table: str, text: str) -> str:
+    """Return the page with the section of a table in its place: the tables' sections come last, in their order."""
+    found = {}
+    for name, mark in MARKS.items():
+        after = page.partition(mark)[2]
+        others = [after.partition(other)[0] for other in MARKS.values() if other != mark and other in after]
+        found[name] = f"{mark}{min(others, key=len, default=after)}".strip() if mark in page else ""
+    found[table] = text.strip()
+    start = min([page.index(mark) for mark in MARKS.values() if mark in page], default=len(page))
+    return "\n\n".join([page[:start].rstrip(), *filter(None, found.values())]) + "\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=[task.name for task in TASKS], metavar="NAME")
+    parser.add_argument("--table", choices=list(TABLES), default="worlds")
+    parser.add_argument("--only", nargs="+", choices=[task.name for task in (*TASKS, *REPLAY)], metavar="NAME")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--page", action="store_true")
     arguments = parser.parse_args()
     if not arguments.page:
         # The first seeds of all tasks come first, so that a table that is cut off has all of them.
-        pairs = [(task, seed) for seed in range(1, 11) for task in TASKS if seed in task.seeds]
+        pairs = [(task, seed) for seed in range(1, 11) for task in TABLES[arguments.table] if seed in task.seeds]
         pairs = [pair for pair in pairs if not arguments.only or pair[0].name in arguments.only]
         with ThreadPoolExecutor(arguments.jobs) as pool:
             list(pool.map(lambda pair: run(*pair), pairs))
-    before = PAGE.read_text().partition(MARK)[0].rstrip()
-    PAGE.write_text(f"{before}\n\n{section(described())}")
+    PAGE.write_text(with_section(PAGE.read_text(), arguments.table, section(arguments.table, described())))
     print(f"written: {PAGE}")
 
 

@@ -49,6 +49,9 @@ class OffPolicy(Algorithm):
     kinds: ClassVar[tuple[str, ...]]
     """The kinds of actions that it learns; see `rlexp.data.spaces.ActionSpec`."""
 
+    num_steps: int = setting(
+        4, "Steps per environment in one rollout, T, which the gradient steps that they owe follow.", ge=1
+    )
     learning_starts: int = setting(
         1_000, "Environment steps over all ranks, with uniform actions, before the first batch.", ge=0
     )

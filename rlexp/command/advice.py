@@ -23,15 +23,27 @@ ADVICE = {
     ),
     "leave it out: checkpoints are always written; checkpoint.every=100000 says how often": (
         "save_model save_last save save_checkpoints checkpoint.save_last save_agent enable_checkpointing save_ckpt "
-        "save_replay_buffer checkpoint.enabled upload_model hf_entity push_to_hub"
+        "checkpoint.enabled upload_model hf_entity push_to_hub"
     ),
-    "it belongs to algorithms with a replay buffer; those here are algo=ppo and algo=a2c": (
-        "buffer_size replay_size learning_starts train_freq train_frequency gradient_steps tau exploration_fraction "
-        "target_network_frequency policy_noise autotune q_lr replay_buffer_size buffer.size buffer_capacity "
-        "memory_size start_steps warmup_steps polyak exploration_final_eps exploration_initial_eps start_e end_e "
-        "epsilon_start epsilon_end target_update_interval update_per_step replay_ratio per_rank_gradient_steps "
-        "prefill random_steps noise_clip policy_frequency buffer.memmap buffer.checkpoint target_entropy n_step_q "
-        "initial_alpha alpha_lr"
+    "algo.replay_ratio=1 says how many gradient steps there are for each environment step, algo.num_steps=4 after how "
+    "many steps of each environment they follow": (
+        "train_freq train_frequency gradient_steps per_rank_gradient_steps update_every num_gradient_steps "
+        "num_updates_per_step n_updates_per_step grad_updates_per_step update_freq num_train_steps_per_env_step"
+    ),
+    "algo.target_every=250 counts gradient steps, not environment steps, from one step of the target networks to the "
+    "next; algo.tau=1 copies": (
+        "target_network_frequency target_update_interval target_update_freq target_update_period "
+        "target_update_frequency target_network_update_freq target_network_update_frequency target_freq"
+    ),
+    "algo.tau=0.005 is the share by which target networks move, 1 - polyak": "polyak polyak_tau target_decay",
+    "the temperature learns at algo.learning_rate": "alpha_lr alpha_learning_rate temperature_lr temp_lr ent_coef_lr",
+    "epsilon falls from algo.epsilon_start=1 to algo.epsilon_end=0.05 over algo.epsilon_fraction=0.2 of the run": (
+        "exploration epsilon epsilon_decay eps_decay epsilon_timesteps annealing_steps epsilon_decay_steps "
+        "eps_decay_steps exploration_config"
+    ),
+    "algo.priority_exponent=0.6 draws by priorities (0: uniformly)": (
+        "prioritized prioritized_replay prioritised per use_per prioritized_experience_replay buffer_type "
+        "replay_buffer_class"
     ),
     "there are no windows to open; capture_video=true writes videos": (
         "render render_mode headless no_render enable_cameras livestream gui show viewer render_freq human_render "

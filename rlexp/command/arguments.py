@@ -17,6 +17,7 @@ from rlexp.algos import ALGORITHMS
 from rlexp.command.advice import ADVICE
 from rlexp.command.spelling import OPTIONS, SWITCHES, translated
 from rlexp.command.synonyms import CONVERTED, RENAMED
+from rlexp.command.synonyms_replay import RENAMED_REPLAY
 from rlexp.command.values import CONVERSIONS
 from rlexp.command.words import Answer, Vocabulary, written
 from rlexp.config.explain import check_arguments, known_keys
@@ -122,7 +123,7 @@ def training() -> Vocabulary:
     keys["compile"] = True
     groups = {group: tuple(names) for group, names in choices().items()}
     answers: dict[str, Answer] = {}
-    for key, spellings in RENAMED.items():
+    for key, spellings in (RENAMED | RENAMED_REPLAY).items():
         answers |= dict.fromkeys(spellings.split(), key)
     for text, spellings in ADVICE.items():
         answers |= dict.fromkeys(spellings.split(), f"; {text}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 RECURRENT = ("ppo_recurrent", "recurrent_ppo", "recurrentppo", "ppo_lstm", "ppo_recurrent_decoupled", "a2c_recurrent")
 MASKED = ("ppo_mask", "maskableppo", "maskable_ppo", "ppo_masked")
 ELSEWHERE = (
-    "sac", "dqn", "ddpg", "td3", "trpo", "qrdqn", "tqc", "ars", "impala", "appo", "apex", "reinforce", "vpg", "droq",
-    "sac_ae", "rainbow", "c51", "ppg", "iqn", "her", "crossq", "dreamer_v1", "dreamer_v2",
+    "trpo", "qrdqn", "tqc", "ars", "impala", "appo", "apex", "reinforce", "vpg", "sac_ae", "ppg", "iqn", "her",
+    "crossq", "dreamer_v1", "dreamer_v2",
     "dreamer_v3", "dreamer", "dreamerv3", "p2e_dv1", "p2e_dv2", "p2e_dv3", "acktr", "acer", "a3c", "muzero", "cql",
-    "rpo", "pqn", "bc", "marwil", "sarsa", "discrete_sac", "discretesac", "redq", "npg", *RECURRENT, *MASKED,
+    "rpo", "pqn", "bc", "marwil", "sarsa", "discrete_sac", "discretesac", "npg", *RECURRENT, *MASKED,
 )  # fmt: skip
 """Algorithms of other libraries that are not here."""

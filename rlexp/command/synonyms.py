@@ -20,7 +20,7 @@ RENAMED = {
     "model.memory_size": ("lstm_hidden_size rnn_hidden_size lstm_size gru_size hidden_state_size"),
     "model.sequence_length": ("bptt_horizon seq_len sequence_length seq_length per_rank_sequence_length max_seq_len"),
     "algo.learning_rate": (
-        "lr learning_rate alr pi_lr policy_lr actor_lr critic_lr vf_lr value_lr optimizer.lr optimizer.learning_rate "
+        "lr learning_rate alr pi_lr policy_lr actor_lr vf_lr value_lr optimizer.lr optimizer.learning_rate "
         "init_lr initial_lr base_lr step_size"
     ),
     "algo.num_steps": (

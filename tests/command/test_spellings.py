@@ -4,6 +4,7 @@ The rows come from the documentation and the argument parsers of Stable-Baseline
 Lightning, lightning-hydra-template, RLlib, Tianshou, rl_games, Isaac Lab and Spinning Up.
 """
 
+import dataclasses
 import importlib
 import re
 import shlex
@@ -13,10 +14,12 @@ import gymnasium
 import pytest
 from hydra import compose, initialize_config_dir
 
+from rlexp.algos import ALGORITHMS
 from rlexp.command.advice import ADVICE
 from rlexp.command.arguments import find_modules_here, read, training
 from rlexp.command.elsewhere import ELSEWHERE
 from rlexp.command.synonyms import CONVERTED, RENAMED
+from rlexp.command.synonyms_replay import RENAMED_REPLAY
 from rlexp.command.values import CONVERSIONS, SUITES, VALUES
 from rlexp.config.compose import register, typed
 from rlexp.config.explain import surplus_keys
@@ -281,19 +284,19 @@ paths.output_dir=x                      -> hydra.run.dir=x
 exp=ppo                                 -> algo=ppo
 exp=a2c                                 -> algo=a2c
 exp=ppo_decoupled                       -> algo=ppo topology=decoupled fabric.devices=2
-exp=sac                                 -> says: algorithms here: algo=a2c, algo=ppo
-exp=dreamer_v3                          -> says: algorithms here: algo=a2c, algo=ppo
+exp=sac                                 -> algo=sac
+exp=dreamer_v3                          -> says: algorithms here: algo=a2c, algo=dqn, algo=ppo, algo=sac, algo=td3
 exp=ppo_recurrent                       -> algo=ppo model=lstm
 experiment=example                      -> taken
 experiment=ppo                          -> algo=ppo
 algo=PPO                                -> algo=ppo
 algo=ppo_decoupled                      -> algo=ppo topology=decoupled fabric.devices=2
-algo=sac                                -> says: algorithms here: algo=a2c, algo=ppo
+algo=sac                                -> taken
 algo=ppo_recurrent                      -> algo=ppo model=lstm
 --algo ppo                              -> algo=ppo
 --algo ppo --env CartPole-v1            -> algo=ppo; env.id=CartPole-v1
 --env CartPole-v1 --algo ppo            -> env.id=CartPole-v1; algo=ppo
---algo sac                              -> says: algorithms here: algo=a2c, algo=ppo
+--algo sac                              -> algo=sac
 --algo ppo_lstm                         -> algo=ppo model=lstm
 --algo ppo_mask                         -> algo=ppo (action masks are used where the environment gives them)
 agent=ppo                               -> algo=ppo
@@ -313,13 +316,7 @@ verbose=1                               -> says: progress bar
 --progress                              -> says: progress bar
 -P                                      -> says: progress bar
 --verbose 0                             -> says: progress bar
-buffer.size=128                         -> says: replay buffer
-buffer.memmap=false                     -> says: replay buffer
 buffer.share_data=true                  -> topology.share_data=true
-buffer.checkpoint=true                  -> says: replay buffer
-buffer_size=1000                        -> says: replay buffer
-learning_starts=100                     -> says: replay buffer
-tau=0.005                               -> says: replay buffer
 dry_run=true                            -> total_timesteps=1024
 debug=true                              -> says: main.log
 debug=default                           -> says: main.log
@@ -340,7 +337,6 @@ hparams_search=mnist_optuna             -> says: a search of settings is a sweep
 --pruner median                         -> says: a search of settings is a sweep
 --study-name x                          -> says: a search of settings is a sweep
 --uuid                                  -> says: it is not there
---save-replay-buffer                    -> says: checkpoints are always written
 --gym-packages x                        -> says: wrappers are listed
 stats_window_size=100                   -> says: it is not there
 target_kl=null                          -> algo.target_kl=null
@@ -359,7 +355,7 @@ model.fcnet_hiddens=[256,256]           -> 'algo.hidden_sizes=[256,256]'
 --multirun total_timesteps=1e5,1e6      -> total_timesteps=100000,1000000
 --multirun total_steps=1e5,1e6          -> total_timesteps=100000,1000000
 --multirun seed=1,2,3                   -> taken
---multirun algo=ppo,sac                 -> says: algorithms here: algo=a2c, algo=ppo
+--multirun algo=ppo,sac                 -> taken
 total_timesteps=1,000,000               -> total_timesteps=1000000
 cpu=4                                   -> fabric.devices=4
 --cpu 4                                 -> fabric.devices=4
@@ -388,8 +384,8 @@ skip_existing=true                      -> sweep.skip_completed=true
 eval_max_steps=500                      -> eval.max_episode_steps=500
 fabric.precision=32                     -> fabric.precision=32-true
 strategy=deepspeed                      -> strategy=ddp
-algo=dqn                                -> says: algorithms here: algo=a2c, algo=ppo
-algo=dreamer_v3                         -> says: algorithms here: algo=a2c, algo=ppo
+algo=dqn                                -> taken
+algo=dreamer_v3                         -> says: algorithms here: algo=a2c, algo=dqn, algo=ppo, algo=sac, algo=td3
 episode_per_collect=16                  -> says: algo.num_steps=128 of each
 step_per_epoch=10000                    -> says: how many steps in all
 step_per_collect=2000                   -> algo.num_steps=500 (2000 steps / env.num_envs=4)
@@ -404,6 +400,32 @@ trial_id=3                              -> says: a search of settings is a sweep
 use_gae=true                            -> says: it is not there
 """
 """A command line, and the words to write instead; `taken`: as it is, or as what follows; `says`: advice with this."""
+
+REPLAY = """
+buffer.size=128                         -> memory.size=128
+buffer_size=1e6                         -> memory.size=1000000
+buffer.memmap=false                     -> memory.on_disk=false
+buffer.checkpoint=true                  -> checkpoint.replay=true
+--save-replay-buffer                    -> checkpoint.replay=true
+learning_starts=100                     -> algo.learning_starts=100
+start_steps=1e4                         -> algo.learning_starts=10000
+tau=0.005                               -> algo.tau=0.005
+polyak=0.995                            -> says: 1 - polyak
+train_freq=4                            -> says: algo.replay_ratio=1
+gradient_steps=1                        -> says: algo.replay_ratio=1
+target_update_interval=1000             -> says: counts gradient steps
+utd_ratio=20                            -> algo.replay_ratio=20
+autotune=true                           -> algo.tune_alpha=true
+policy_delay=2                          -> algo.policy_every=2
+exploration_fraction=0.5                -> algo.epsilon_fraction=0.5
+end_e=0.05                              -> algo.epsilon_end=0.05
+q_lr=1e-3                               -> algo.critic_learning_rate=1e-3
+v_max=10                                -> algo.value_max=10
+n_atoms=51                              -> algo.atoms=51
+prioritized_replay=true                 -> says: algo.priority_exponent
+replay_ratio=0.5                        -> algo.replay_ratio=0.5
+"""
+"""The same for settings of replay memories and of the algorithms that have one."""
 
 EVALUATION = """
 path.ckpt                               -> checkpoint=path.ckpt
@@ -454,7 +476,7 @@ def words_of(answer: str) -> list[str]:
     return shlex.split(re.sub(r" \([^)]*\)", "", answer).replace("; ", " ").replace(", ", " "))
 
 
-@pytest.mark.parametrize(("line", "expected"), rows(TRAINING))
+@pytest.mark.parametrize(("line", "expected"), rows(TRAINING) + rows(REPLAY))
 def test_what_is_typed_is_taken_or_answered_with_the_words_to_write(line, expected):
     try:
         taken = read(shlex.split(line))
@@ -500,12 +522,23 @@ def spellings(table: dict[str, str]) -> list[str]:
     return [spelling for text in table.values() for spelling in text.split()]
 
 
+def test_the_words_for_replay_memories_compose_too():
+    answers = [expected for _, expected in rows(REPLAY) if not expected.startswith("says")]
+    for algorithm in ("dqn", "sac", "td3"):
+        keys = {f"algo.{field.name}" for field in dataclasses.fields(ALGORITHMS[algorithm])}
+        words = [word for word in answers if not word.startswith("algo.") or word.partition("=")[0] in keys]
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            composed = compose("config", overrides=[f"algo={algorithm}", "env=pendulum", *words])
+        check(typed(composed))
+    assert all(any(key in answer for answer in answers) for key in ("tau", "memory.size", "atoms"))
+
+
 def test_the_tables_name_keys_that_exist_and_no_spelling_twice():
     vocabulary = training()
     ours = {*vocabulary.keys, *vocabulary.groups}
-    assert set(RENAMED) - ours == {"hydra.run.dir"}
+    assert set(RENAMED | RENAMED_REPLAY) - ours == {"hydra.run.dir"}
     assert set(CONVERTED) == set(CONVERSIONS)
-    every = [*spellings(RENAMED), *spellings(ADVICE), *spellings(CONVERTED)]
+    every = [*spellings(RENAMED), *spellings(RENAMED_REPLAY), *spellings(ADVICE), *spellings(CONVERTED)]
     assert sorted(every) == sorted(set(every))
     assert not set(every) & ours
     assert every == [spelling.lower().replace("-", "_") for spelling in every]
@@ -514,7 +547,7 @@ def test_the_tables_name_keys_that_exist_and_no_spelling_twice():
 @pytest.mark.parametrize("value", ["", "true", "false", "3", "x"])
 def test_every_spelling_is_answered_with_keys_that_exist(value):
     vocabulary = training()
-    for spelling in [*spellings(RENAMED), *spellings(CONVERTED)]:
+    for spelling in [*spellings(RENAMED), *spellings(RENAMED_REPLAY), *spellings(CONVERTED)]:
         with pytest.raises(ConfigError) as raised:
             read([f"{spelling}={value}"])
         words = str(raised.value).partition(": write ")[2]

@@ -39,6 +39,7 @@ def assert_learned(run_dir: Path) -> None:
     assert any(not torch.equal(before[name], after[name]) for name in after if "torso" in name)
 
 
+REPLAY = ("algo.per_rank_batch_size=8", "algo.learning_starts=40", "algo.replay_ratio=0.1", "algo.hidden_sizes=[8]")
 OF = {
     "plain": (),
     "normalized": ("env.normalize_observations=true", "env.normalize_rewards=true", "env.clip_observations=5"),
@@ -49,14 +50,24 @@ OF = {
     "images": ("env=gym", "env.id=tests.environments:Picture-v0", "env.images=pixels", "algo.hidden_sizes=[8]"),
     "mixed": ("env=gym", "env.id=tests.environments:Mixed-v0", "env.normalize_observations=true"),
     "recurrent": ("model=gru", "model.sequence_length=8", "env.normalize_observations=true"),
+    "dqn": ("algo=dqn", *REPLAY, "algo.noisy=true", "algo.atoms=5", "algo.priority_exponent=0.5", "algo.n_step=3"),
+    "sac": (
+        "algo=sac",
+        "env=pendulum",
+        *REPLAY,
+        "env.max_episode_steps=9",
+        "env.normalize_observations=true",
+        "env.normalize_rewards=true",
+    ),
+    "sac of choices": ("algo=sac", *REPLAY),
+    "td3": ("algo=td3", "env=pendulum", *REPLAY, "env.max_episode_steps=9"),
     "early": ("algo.target_kl=1e-4", "algo.update_epochs=5"),
 }
 """The settings of the runs that coupled and decoupled are compared by."""
+SLOW = {"squashed", "early", "sac of choices", "td3"}
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name in ("squashed", "early") else name for name in OF]
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in OF])
 def test_one_coupled_rank_and_one_decoupled_trainer_learn_the_same_bit_for_bit(name, tmp_path):
     coupled, decoupled = tmp_path / name, tmp_path / "decoupled"
     launched(coupled, *OF[name])
