@@ -20,8 +20,8 @@ from rlexp.learn.ranks import Ranks
 from rlexp.learn.rewards import RewardScaler
 from rlexp.learn.ring import Ring, RowSpec
 
-PARTS, PART_BYTES = 64, 2**26
-"""A full memory is written in at least so many parts, none of them larger than this."""
+PARTS, LEAST_PART_BYTES, MOST_PART_BYTES = 64, 2**18, 2**26
+"""A full memory is written in about so many parts, none of them smaller or larger than these sizes."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,8 @@ class Replay:
             self._priorities = Priorities(self._ring.rows * num_envs, settings.alpha)
         self._counted, self._owed = 0, 0
         self._drawn: list[Tensor] = []  # places of the batches under way
-        self._part = max(1, min(-(-capacity // PARTS), PART_BYTES // (num_envs * spec.bytes)))
+        least, most = (size // (num_envs * spec.bytes) for size in (LEAST_PART_BYTES, MOST_PART_BYTES))
+        self._part = max(1, least, min(-(-capacity // PARTS), most))  # in steps
         self._written: dict[int, Segment] = {}
 
     def add(self, rollout: Rollout) -> None:

@@ -48,7 +48,7 @@ def check_room(config: Config, spec: SpaceSpec, run_dir: Path) -> None:
         where, free = f"the disk of {folder}", shutil.disk_usage(folder).free
     if free is not None and need > free:
         other = "lower memory.size" if config.memory.on_disk else "lower memory.size, or give memory.on_disk=true"
-        fits = int(config.memory.size * 0.9 * free / need)
+        fits = int(0.9 * free / (learners * row_spec(spec).bytes))
         raise ConfigError(
             f"memory.size={config.memory.size} needs {need / GIB:.1f} GiB for {learners} "
             f"{'replay memory' if learners == 1 else 'replay memories'}, but {where} has {free / GIB:.1f} GiB free; "

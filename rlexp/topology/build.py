@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
 
 import torch
 
@@ -14,10 +13,10 @@ from rlexp.collect.tensor_player import TensorPlayer
 from rlexp.config.schema import Config
 from rlexp.data.exploration import Exploration
 from rlexp.data.random_state import load_random_state
-from rlexp.data.replay import ReplayRows, Segment
+from rlexp.data.replay import ReplayState
 from rlexp.data.rollout import Rollout
 from rlexp.data.spaces import SpaceSpec
-from rlexp.data.state import RankState
+from rlexp.data.state import RankState, Start
 from rlexp.files.segments import read_rows, stored_rows
 from rlexp.launch.rank import Rank
 from rlexp.learn.callbacks import adjusted
@@ -106,9 +105,17 @@ def keep_of(rank: Rank) -> Keep:
     return Keep(lambda rows: stored_rows(rows, rank.run_dir / "checkpoints"), rank.config.checkpoint.replay)
 
 
-def reader_of(rank: Rank) -> Callable[[Segment], ReplayRows]:
-    """Return what reads the rows of a replay memory that lie in files of their own."""
-    return lambda segment: read_rows(segment, rank.run_dir / "checkpoints")
+def load_learner(learner: Learner, start: Start, rank: Rank) -> None:
+    """Let a learner resume from a state; warn where its replay memory was not saved."""
+    own = start.own.memory
+    assert own is not None
+    learner.load_state(start.learner, own, lambda segment: read_rows(segment, rank.run_dir / "checkpoints"))
+    if isinstance(own, ReplayState) and own.steps and not own.parts:
+        _warn(
+            f"the checkpoint holds no replay memory of rank {rank.index} (checkpoint.replay=false): it is filled anew, "
+            "and learning goes on when algo.learning_starts steps lie in it; the run will not equal one without "
+            "interruption"
+        )
 
 
 def load_player(player: Player | TensorPlayer, own: RankState, rank: Rank) -> None:
@@ -119,9 +126,12 @@ def load_player(player: Player | TensorPlayer, own: RankState, rank: Rank) -> No
     load_random_state(own.generators, rank.device)
     if restarted:
         which = ", ".join(map(str, restarted))
-        message = (
+        _warn(
             f"environments {which} of rank {rank.index} could not be put back where they were and begin new episodes; "
             "the run continues, but will not equal one without interruption"
         )
-        log.warning(message)
-        print(f"warning: {message}", file=sys.stderr, flush=True)
+
+
+def _warn(message: str) -> None:
+    log.warning(message)
+    print(f"warning: {message}", file=sys.stderr, flush=True)

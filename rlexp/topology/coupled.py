@@ -16,7 +16,7 @@ from rlexp.launch.rank import Rank
 from rlexp.learn.learner import Learner, Progress
 from rlexp.learn.ranks import OneRank
 from rlexp.models.actor import Actor
-from rlexp.topology.build import build_agent, build_rank_learner, keep_of, load_player, loop_of, player_of, reader_of
+from rlexp.topology.build import build_agent, build_rank_learner, keep_of, load_learner, load_player, loop_of, player_of
 from rlexp.topology.group import Group
 from rlexp.topology.loop import Beat, Run, States
 from rlexp.topology.rollouts import gather_rollouts
@@ -103,8 +103,7 @@ def run(rank: Rank, record: Run, start: Start | None = None) -> Actor:
     player = player_of(rank, agent.actor)
     try:
         if start is not None:
-            assert start.own.memory is not None
-            learner.load_state(start.learner, start.own.memory, reader_of(rank))
+            load_learner(learner, start, rank)
             load_player(player, start.own, rank)
         loop = loop_of(rank, player, agent.actor, LocalLearner(learner, rank, group), record)
         loop.train(start.recorder.updates if start else 0)

@@ -26,7 +26,7 @@ from rlexp.launch.stopping import stopped, stopping_between_updates
 from rlexp.learn.learner import Progress
 from rlexp.learn.ranks import OneRank
 from rlexp.models.actor import Actor
-from rlexp.topology.build import build_agent, build_rank_learner, keep_of, load_player, loop_of, player_of, reader_of
+from rlexp.topology.build import build_agent, build_rank_learner, keep_of, load_learner, load_player, loop_of, player_of
 from rlexp.topology.group import Group
 from rlexp.topology.loop import Beat, Run, States
 from rlexp.topology.rollouts import blank_rollout, part
@@ -152,8 +152,7 @@ def _train(rank: Rank, group: OneRank | Group, start: Start | None) -> Actor:
     stream = 0 if config.topology.share_data else group.rank
     learner = build_rank_learner(rank, agent, group, stream, last - first)
     if start is not None:
-        assert start.own.memory is not None
-        learner.load_state(start.learner, start.own.memory, reader_of(rank))
+        load_learner(learner, start, rank)
         load_random_state(start.own.generators, rank.device)
     observation = rank.spec.observation
     dtype = torch.uint8 if observation.images else torch.float32

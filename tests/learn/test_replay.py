@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from rlexp.algos.off_policy import ReplaySettings
+from rlexp.learn import replay
 from rlexp.learn.memory import Keep
 from rlexp.learn.ranks import OneRank
 from rlexp.learn.replay import Replay, ReplayPlace
@@ -160,7 +161,8 @@ def test_ranks_with_the_same_data_share_each_batch():
     assert made[0]._priorities.of(places).std() > 0
 
 
-def test_full_parts_are_written_once_and_the_last_lies_in_the_state():
+def test_full_parts_are_written_once_and_the_last_lies_in_the_state(monkeypatch):
+    monkeypatch.setattr(replay, "LEAST_PART_BYTES", 1)
     world, made = World(3, 6, resets=False), memory(capacity=640, alpha=0.5)  # parts of 10 steps
     written = []
 

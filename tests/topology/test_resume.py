@@ -10,6 +10,7 @@ from rlexp.data.replay import ReplayState, Segment
 from rlexp.data.state import RankState, Saved
 from rlexp.files.checkpoint import load
 from rlexp.files.segments import read_rows
+from rlexp.learn import replay
 from tests.commands import evaluations, events, rows_without_times, summary
 from tests.topology.ranks import checkpoint, launched, resumed
 from tests.topology.test_equality import TOPOLOGIES, assert_same
@@ -108,6 +109,12 @@ def assert_equal_runs(first: Path, second: Path) -> None:
     assert rows_without_times(first) == rows_without_times(second)
     assert events(first) == events(second)
     assert evaluations(first) == evaluations(second)
+
+
+@pytest.fixture(autouse=True)
+def _small_parts(monkeypatch):
+    """Let small replay memories be written in parts too."""
+    monkeypatch.setattr(replay, "LEAST_PART_BYTES", 1)
 
 
 @pytest.mark.parametrize(
