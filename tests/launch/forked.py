@@ -111,6 +111,8 @@ def start(
 def small(*overrides: str) -> list[str]:
     """Return the overrides of a run of a few small updates into RUN; of two words for one key the later holds."""
     words = {word.lstrip("+").partition("=")[0]: word for word in (*SMALLER, *overrides)}
+    if words.get("algo") in ("algo=dqn", "algo=rainbow", "algo=sac", "algo=td3"):
+        words.pop("algo.update_epochs", None)
     return list(words.values())
 
 

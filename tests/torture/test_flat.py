@@ -27,12 +27,20 @@ def steps_done(run_dir: Path) -> int:
     return int(metrics(run_dir)[-1]["env_steps"]) if (run_dir / "metrics.csv").exists() and metrics(run_dir) else 0
 
 
+REPLAY = (
+    "algo=rainbow", "algo.learning_starts=1000", "algo.replay_ratio=0.002", "algo.hidden_sizes=[16]",
+    "memory.size=10000",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("algorithm", [(), REPLAY])
 @pytest.mark.parametrize(
     "steps", [pytest.param(100_000, marks=pytest.mark.slow), pytest.param(1_000_000, marks=pytest.mark.torture)]
 )
-def test_memory_and_open_files_of_a_run_stay_flat(steps, tell, tmp_path):
+def test_memory_and_open_files_of_a_run_stay_flat(steps, algorithm, tell, tmp_path):
     """Measured from a fifth of the run on, by when what is allocated once has been."""
     shape = ("env.num_envs=32", "algo.num_steps=64", "algo.per_rank_batch_size=2048", "algo.update_epochs=1")
+    shape = (*shape, *algorithm)
     options = ("env.normalize_observations=true", "env.normalize_rewards=true", "checkpoint.every=10000")
     # it ends later than it is looked at, so that the process is there to be measured
     command = start(*small(*shape, *options, f"total_timesteps={10 * steps}"), cwd=tmp_path / "cwd")
@@ -49,9 +57,8 @@ def test_memory_and_open_files_of_a_run_stay_flat(steps, tell, tmp_path):
         assert bytes_after - bytes_before < 4 * MEGABYTE
         assert abs(files_after - files_before) <= 1  # a checkpoint may be under way
     growth = max(later - earlier for (earlier, _), (later, _) in zip(before, after, strict=True))
-    tell(
-        f"a run of {steps:,} steps", f"memory grew by {growth / MEGABYTE:.1f} MiB after a fifth of it, open files flat"
-    )
+    name = f"a run of {steps:,} steps{' with a replay memory' if algorithm else ''}"
+    tell(name, f"memory grew by {growth / MEGABYTE:.1f} MiB after a fifth of it, open files flat")
 
 
 @pytest.mark.parametrize("jobs", [pytest.param(8, marks=pytest.mark.slow), pytest.param(50, marks=pytest.mark.torture)])

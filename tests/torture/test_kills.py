@@ -14,10 +14,18 @@ from tests.launch.forked import gone, small, start
 from tests.topology.ranks import checkpoint
 from tests.topology.test_resume import NORMALIZED, assert_equal_runs
 
+REPLAY = ("algo.learning_starts=50", "algo.replay_ratio=0.2", "memory.size=400")
 ENVIRONMENTS = {
     "CartPole": ("env=cartpole", "env.max_episode_steps=60"),
     "LunarLander": ("env=lunarlander", "env.max_episode_steps=40"),
-}
+    "Pendulum by SAC": ("env=pendulum", "env.max_episode_steps=40", "algo=sac", "algo.critic_dropout=0.1", *REPLAY),
+    "pictures by Rainbow": (
+        "env=gym", "env.id=tests.environments:Picture-v0", "env.images=pixels", "env.frame_stack=16", "algo=rainbow",
+        "algo.hidden_sizes=[16]", *REPLAY,
+    ),
+    "CartPole with an LSTM": ("env=cartpole", "env.max_episode_steps=60", "model=lstm", "model.sequence_length=2"),
+}  # fmt: skip
+"""The rows of the pictures are so large that a run's replay memory lies in several files."""
 TOPOLOGIES = {
     "coupled 1": (),
     "coupled 2": ("fabric.devices=2",),
