@@ -33,7 +33,7 @@ EXTRAS := $(EXTRAS_VENV)/.installed
 .DEFAULT_GOAL := help
 # Two pips must not write into .venv at once.
 .NOTPARALLEL:
-.PHONY: help cartpole lunarlander sweep halfcheetah minigrid atari bipedalwalker results results-worlds results-replay bench bench-extras bench-compare bench-plots bench-solved bench-startup \
+.PHONY: help cartpole lunarlander sweep halfcheetah minigrid atari bipedalwalker results results-worlds results-replay bench bench-replay bench-extras bench-compare bench-plots bench-solved bench-startup \
 	bench-memory bench-tensors pictures worlds distributed same house mutants test test-slow test-extras torture lint format reference tensorboard constraints clean \
 	clean-outputs
 
@@ -76,6 +76,9 @@ bench: $(BENCH) ## measure the speed against Stable-Baselines3
 	$(PY) -m benchmarks.speed $(ARGS)
 	$(PY) -m benchmarks.plots
 	$(PY) -m benchmarks.page
+
+bench-replay: $(EXTRAS) ## measure SAC, TD3, DroQ and DQN against Stable-Baselines3 and SBX (ARGS="--sbx-python PATH")
+	$(EXTRAS_PY) -m benchmarks.replay $(ARGS)
 
 bench-extras: $(EXTRAS) ## the same on HalfCheetah, Pong and with an LSTM (beside sb3-contrib), in .venv-extras
 	$(EXTRAS_PY) -m benchmarks.speed --cases halfcheetah pong memory --variants eager compiled $(ARGS)

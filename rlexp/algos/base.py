@@ -31,11 +31,13 @@ class Loss(NamedTuple):
         loss: to be minimised, [].
         scalars: what is reported of it, each [].
         errors: of each transition, [B], where they may serve as priorities.
+        statistics: what `Agent.statistics` holds from now on; None: it stays as it is.
     """
 
     loss: Tensor
     scalars: dict[str, Tensor]
     errors: Tensor | None = None
+    statistics: Tensor | None = None
 
 
 @dataclass(frozen=True)

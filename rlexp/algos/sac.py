@@ -1,6 +1,6 @@
 """Soft Actor-Critic (arXiv:1812.05905), of real actions and of choices (arXiv:1910.07207).
 
-DroQ (arXiv:2110.02034) and REDQ (arXiv:2101.05982) are settings of it: see conf/experiment/.
+DroQ (arXiv:2110.02034), REDQ (arXiv:2101.05982) and CrossQ (arXiv:1902.05605) are settings of it: see conf/algo/.
 """
 
 from __future__ import annotations
@@ -58,6 +58,9 @@ class SAC(OffPolicy):
         "0.5 log K of K choices."
     )  # fmt: skip
     critic_layer_norm: bool = setting(False, "Normalise the layers of the critics, as model.layer_norm does all.")
+    critic_batch_norm: bool = setting(
+        False, "Batch-renormalise the layers of the critics, which then need no target networks (CrossQ)."
+    )
     critic_dropout: float = setting(0.0, "Share of a critic's hidden units that is left out (DroQ).", ge=0, lt=1)
     shared_encoder: bool = setting(True, "Actor and critics share the encoder of images; it learns from the critics.")
 
@@ -67,7 +70,7 @@ class SAC(OffPolicy):
         from rlexp.models.build import critic_architecture
         from rlexp.models.exploring import SoftChoice, SquashedGaussian
 
-        made = critic_architecture(self, spec, inputs, self.alpha)
+        made = critic_architecture(self, spec, inputs, self.alpha, batch_norm=self.critic_batch_norm)
         if spec.action.kind == "discrete":
             return ActorWithCritics(spec, SoftChoice(spec.action.sizes[0]), made)
         return ActorWithCritics(spec, SquashedGaussian(len(spec.action.low)), made)
@@ -92,7 +95,7 @@ class SAC(OffPolicy):
 
     def targets(self) -> tuple[Target, ...]:
         """Return that of the critics."""
-        return (Target("critics", self.tau, self.target_every),)
+        return () if self.critic_batch_norm else (Target("critics", self.tau, self.target_every),)
 
     def knobs(self, left: float) -> Knobs:
         """Return the learning rates."""
@@ -103,20 +106,26 @@ class SAC(OffPolicy):
     def _critic_loss(self, agent: ActorWithCritics, batch: ReplayBatch, knobs: Knobs) -> Loss:
         """Return the loss of the critics (equation 5), with targets of the policy and the temperature of now."""
         alpha, size = agent.log_alpha.exp().squeeze(0).detach(), agent.actor.low.shape[0]
-        following = agent.seen(batch.next_obs)
         params = agent.actor(batch.next_obs).float()
+        actions, log_prob, own = None, None, None
         if size:
             actions, log_prob = agent.sampled(params, batch.noise[:, :size])
-            values = soft_value(self._least(agent.target_critics(*following, actions), batch), log_prob, alpha)
-            found = agent.critics(*agent.seen(batch.obs), batch.actions)
+            own = batch.actions
+        statistics = None
+        if self.critic_batch_norm:
+            found, following, statistics = agent.values_with_next(batch.obs, own, batch.next_obs, actions)
         else:
-            least = self._least(agent.target_critics(*following), batch)
+            found = agent.critics(*agent.seen(batch.obs), own)
+            following = agent.target_values(agent.seen(batch.next_obs), actions)
+        least = self._least(following, batch)
+        if log_prob is not None:
+            values = soft_value(least, log_prob, alpha)
+        else:
             values = expected_soft_value(least, params.log_softmax(-1), alpha)
-            chosen = batch.actions.view(1, -1, 1).expand(self.num_critics, -1, 1)
-            found = agent.critics(*agent.seen(batch.obs)).gather(-1, chosen).squeeze(-1)
+            found = found.gather(-1, batch.actions.view(1, -1, 1).expand(self.num_critics, -1, 1)).squeeze(-1)
         errors = found - bootstrapped(batch.rewards, batch.discounts, values).detach()
         loss = 0.5 * squared_error(errors, batch.weight)
-        return Loss(loss, {"q_loss": loss, "q_mean": found.mean()}, errors.detach().abs().mean(0))
+        return Loss(loss, {"q_loss": loss, "q_mean": found.mean()}, errors.detach().abs().mean(0), statistics)
 
     def _least(self, values: Tensor, batch: ReplayBatch) -> Tensor:
         """Return the least value, [B, *], of all critics, [N, B, *], or of those drawn (REDQ, algorithm 1)."""

@@ -72,7 +72,7 @@ class TD3(OffPolicy):
         limit = self.target_noise_limit
         noise = (batch.noise * self.target_noise).clamp(-limit, limit)
         actions = (agent.target_action(batch.next_obs) + noise).clamp(-1, 1)
-        values = agent.target_critics(*agent.seen(batch.next_obs), actions).amin(0)
+        values = agent.target_values(agent.seen(batch.next_obs), actions).amin(0)
         found = agent.critics(*agent.seen(batch.obs), batch.actions)
         errors = found - bootstrapped(batch.rewards, batch.discounts, values).detach()
         loss = squared_error(errors, batch.weight)

@@ -6,7 +6,7 @@ RECURRENT = ("ppo_recurrent", "recurrent_ppo", "recurrentppo", "ppo_lstm", "ppo_
 MASKED = ("ppo_mask", "maskableppo", "maskable_ppo", "ppo_masked")
 ELSEWHERE = (
     "trpo", "qrdqn", "tqc", "ars", "impala", "appo", "apex", "reinforce", "vpg", "sac_ae", "ppg", "iqn", "her",
-    "crossq", "dreamer_v1", "dreamer_v2",
+    "dreamer_v1", "dreamer_v2",
     "dreamer_v3", "dreamer", "dreamerv3", "p2e_dv1", "p2e_dv2", "p2e_dv3", "acktr", "acer", "a3c", "muzero", "cql",
     "rpo", "pqn", "bc", "marwil", "sarsa", "discrete_sac", "discretesac", "npg", *RECURRENT, *MASKED,
 )  # fmt: skip

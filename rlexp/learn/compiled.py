@@ -6,7 +6,7 @@ graph a step; among others two, with the mean of the gradients between them. Bot
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,14 @@ from rlexp.models.flat import FlatPart
 BETAS = (0.9, 0.999)
 
 
+class Found(NamedTuple):
+    """What an objective finds beside its gradient: scalars, [K]; errors of the transitions, [B] or [0]; statistics."""
+
+    scalars: Tensor
+    errors: Tensor
+    statistics: Tensor
+
+
 class Evaluated(nn.Module):
     """An objective as a module, so that `functional_call` can give its agent other weights."""
 
@@ -29,11 +37,11 @@ class Evaluated(nn.Module):
         super().__init__()
         self.agent, self._objective = agent, objective
 
-    def forward(self, batch: Any, knobs: Knobs) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Return the loss, [], its scalars, [K], and the errors of the transitions, [B], or none, [0]."""
-        loss, scalars, errors = self._objective.loss(self.agent, batch, knobs)
-        found = torch.stack([scalars[name].detach() for name in self._objective.scalars])
-        return loss, (found, loss.new_zeros(0) if errors is None else errors)
+    def forward(self, batch: Any, knobs: Knobs) -> tuple[Tensor, Found]:
+        """Return the loss, [], and what it finds; errors and statistics that it does not return are [0]."""
+        loss, scalars, errors, statistics = self._objective.loss(self.agent, batch, knobs)
+        found, nothing = torch.stack([scalars[name].detach() for name in self._objective.scalars]), loss.new_zeros(0)
+        return loss, Found(found, *(nothing if one is None else one.detach() for one in (errors, statistics)))
 
 
 class CompiledStep:
@@ -71,19 +79,19 @@ class CompiledStep:
         adam_on_cpu = descent.adam and device.type == "cpu"
         self._step = compiled(self._clip_and_adam, device) if adam_on_cpu else self._optimize
         self._whole = compiled(self._both, device)
-        self.errors = torch.zeros(0)
-        """Of the transitions of the last batch, [B]; [0] where the loss reports none."""
+        self.found = Found(torch.zeros(0), torch.zeros(0), torch.zeros(0))
+        """What the last batch came to."""
 
     def take(self, batch: Any, knobs: Knobs) -> Tensor:
         """Step once; return the scalars of the loss and the gradient norm before clipping, [K + 1]."""
         if self._single:
             terms: Tensor
-            terms, self.errors = self._whole(self._weights, *self._state(), self.learning_rate, batch, knobs)
+            terms, self.found = self._whole(self._weights, *self._state(), self.learning_rate, batch, knobs)
             return terms
-        gradient, scalars, self.errors = self._gradient(self._weights, batch, knobs)
+        gradient, self.found = self._gradient(self._weights, batch, knobs)
         gradients = self._ranks.borrow(gradient)
         norm = self._step(self._weights, gradients, *self._state(), self.learning_rate)
-        return torch.cat([scalars, norm.view(1)])
+        return torch.cat([self.found.scalars, norm.view(1)])
 
     def _state(self) -> tuple[Tensor, ...]:
         """Return Adam's state; nothing of another optimizer."""
@@ -91,8 +99,8 @@ class CompiledStep:
 
     # What is compiled
 
-    def _gradient_and_scalars(self, weights: Tensor, batch: Any, knobs: Knobs) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the flat gradient, the scalars of the loss, [K], and the errors of the transitions."""
+    def _gradient_and_scalars(self, weights: Tensor, batch: Any, knobs: Knobs) -> tuple[Tensor, Found]:
+        """Return the flat gradient, and what the loss finds."""
         return gradient_of(self._evaluated, self._part, {}, weights, batch, knobs)
 
     def _clip_and_adam(
@@ -110,11 +118,11 @@ class CompiledStep:
         learning_rate: Tensor,
         batch: Any,
         knobs: Knobs,
-    ) -> tuple[Tensor, Tensor]:
-        """Both halves; return the scalars of the loss and the norm, [K + 1], and the errors of the transitions."""
-        gradient, scalars, errors = self._gradient_and_scalars(weights, batch, knobs)
+    ) -> tuple[Tensor, Found]:
+        """Both halves; return the scalars of the loss and the norm, [K + 1], and what the loss finds."""
+        gradient, found = self._gradient_and_scalars(weights, batch, knobs)
         norm = clip_and_adam(self._descent, weights, gradient, first, second, steps, learning_rate)
-        return torch.cat([scalars, norm.view(1)]), errors
+        return torch.cat([found.scalars, norm.view(1)]), found
 
     # What is not
 
@@ -134,8 +142,8 @@ class CompiledStep:
 
 def gradient_of(
     evaluated: Evaluated, part: FlatPart, others: dict[str, Tensor], weights: Tensor, batch: Any, knobs: Knobs
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the flat gradient of an objective, its scalars, [K], and the errors of the transitions.
+) -> tuple[Tensor, Found]:
+    """Return the flat gradient of an objective, and what it finds.
 
     Args:
         evaluated: the objective.
@@ -146,16 +154,14 @@ def gradient_of(
         knobs: as tensors of shape [].
     """
 
-    def loss(weights: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def loss(weights: Tensor) -> tuple[Tensor, Found]:
         named = {f"agent.{name}": view for name, view in (others | part.views(weights)).items()}
         # A shared torso is one module under two names: nothing is left to tie, and tying does not compile.
-        result: tuple[Tensor, tuple[Tensor, Tensor]] = functional_call(
-            evaluated, named, (batch, knobs), tie_weights=False
-        )
+        result: tuple[Tensor, Found] = functional_call(evaluated, named, (batch, knobs), tie_weights=False)
         return result
 
-    gradient, (scalars, errors) = grad(loss, has_aux=True)(weights)
-    return gradient, scalars, errors
+    gradient, found = grad(loss, has_aux=True)(weights)
+    return gradient, found
 
 
 def adam_state(optimizer: torch.optim.Optimizer, part: FlatPart) -> tuple[Tensor, Tensor, Tensor]:

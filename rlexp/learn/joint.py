@@ -25,6 +25,7 @@ class _Vectors(NamedTuple):
     targets: dict[str, Tensor]
     adam: dict[str, tuple[Tensor, Tensor, Tensor]]
     rates: dict[str, Tensor]
+    statistics: Tensor | None
 
 
 class JointStep:
@@ -49,7 +50,9 @@ class JointStep:
         optimizers: dict[str, torch.optim.Optimizer],
     ) -> None:
         self._objectives, self._parts, self._targets = objectives, parts, targets
-        self._descent, self._optimizers = descent, optimizers
+        self._descent, self._optimizers, self._agent = descent, optimizers, agent
+        named = {id(buffer): name for name, buffer in agent.named_buffers()}
+        self._statistics = named.get(id(agent.statistics()))
         self._evaluated = {objective.part: Evaluated(agent, objective) for objective in objectives}
         self._graphs: dict[tuple[tuple[str, ...], tuple[Target, ...]], Any] = {}
         self.rates = {name: torch.tensor(descent.learning_rate, dtype=torch.float32) for name in optimizers}
@@ -71,6 +74,7 @@ class JointStep:
             {name: part.weights.detach() for name, part in self._targets.items()},
             {name: adam_state(optimizer, self._parts[name]) for name, optimizer in self._optimizers.items()},
             self.rates,
+            self._agent.statistics(),
         )
         with torch.no_grad():
             found: tuple[dict[str, Tensor], Tensor] = graph(vectors, batch, knobs)
@@ -87,12 +91,14 @@ class JointStep:
             others = self._views(vectors)
             weights, part = vectors.weights[objective.part], self._parts[objective.part]
             evaluated = self._evaluated[objective.part]
-            gradient, scalars, found = gradient_of(evaluated, part, others, weights, batch, known)
+            gradient, found = gradient_of(evaluated, part, others, weights, batch, known)
             rate = vectors.rates[objective.part]
             norm = clip_and_adam(self._descent, weights, gradient, *vectors.adam[objective.part], rate)
-            known |= dict(zip(objective.scalars, scalars.unbind(0), strict=True))
-            terms[objective.part] = torch.cat([scalars, norm.view(1)])
-            errors = found if found.shape[0] else errors
+            known |= dict(zip(objective.scalars, found.scalars.unbind(0), strict=True))
+            terms[objective.part] = torch.cat([found.scalars, norm.view(1)])
+            errors = found.errors if found.errors.shape[0] else errors
+            if vectors.statistics is not None and found.statistics.shape[0]:
+                vectors.statistics.copy_(found.statistics)
         for target in targets:
             vectors.targets[target.part].lerp_(vectors.weights[target.part], target.tau)
         return terms, errors

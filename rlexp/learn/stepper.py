@@ -106,18 +106,29 @@ class PartStepper:
         if self._compiled is not None:
             with self._autocast(), torch.no_grad():
                 terms = self._compiled.take(batch, knobs)
-            self.errors = self._compiled.errors if self._compiled.errors.shape[0] else None
+            found = self._compiled.found
+            self.errors = found.errors if found.errors.shape[0] else None
+            self._move(found.statistics if found.statistics.shape[0] else None)
             return terms
         self.part.gradient.zero_()
         for parameter in self._others:
             parameter.requires_grad_(False)
         with self._autocast():
-            loss, scalars, self.errors = self._objective.loss(self._agent, batch, knobs)
+            loss, scalars, self.errors, statistics = self._objective.loss(self._agent, batch, knobs)
+        self._move(statistics)
         self._precision.backward(loss)
         for parameter in self._others:
             parameter.requires_grad_(True)
         terms = torch.stack([scalars[name].detach() for name in self._objective.scalars])
         return torch.cat([terms, self._descend().view(1)])
+
+    def _move(self, statistics: Tensor | None) -> None:
+        """Let the agent hold the mean over ranks of what a loss makes of its statistics."""
+        own = self._agent.statistics()
+        if own is not None and statistics is not None:
+            statistics = statistics.detach().clone()
+            self._ranks.mean_(statistics)
+            own.copy_(statistics)
 
     def _descend(self) -> Tensor:
         """Average the gradient over ranks, clip it and step; return its norm before clipping, []."""

@@ -63,7 +63,9 @@ class ActorWithCritics(Agent):
             features = encoder.features
         choices = action.sizes[0] if action.sizes else 1
         self.critics = Critics(encoder, features, len(action.low), choices, made.critics)
-        self.target_critics = copy.deepcopy(self.critics).requires_grad_(False)
+        self.target_critics = None
+        if not made.critics.batch_norm:
+            self.target_critics = copy.deepcopy(self.critics).requires_grad_(False)
         self.target_torso, self.target_head = None, None
         if made.target_actor:
             self.target_torso = copy.deepcopy(torso).requires_grad_(False)
@@ -84,13 +86,38 @@ class ActorWithCritics(Agent):
 
     def targets(self) -> dict[str, nn.Module]:
         """Return the target networks by the part that they follow."""
-        found: dict[str, nn.Module] = {"critics": self.target_critics}
+        found: dict[str, nn.Module] = {}
+        if self.target_critics is not None:
+            found["critics"] = self.target_critics
         if self.target_torso is not None and self.target_head is not None:
             own = [self.target_torso.layers, self.target_torso.norms, self.target_head]
             if self.target_torso.encoder is not None and not self.shared_encoder:
                 own.insert(0, self.target_torso.encoder)
             found["actor"] = nn.ModuleList(own)
         return found
+
+    def statistics(self) -> Tensor | None:
+        """Return the running statistics of critics that batch-renormalise, flat."""
+        renorm = self.critics.ensemble.renorm
+        return None if renorm is None else renorm.running
+
+    def target_values(self, seen: tuple[Tensor, list[Tensor]], actions: Tensor | None = None) -> Tensor:
+        """Return action values of the target critics; see `Critics`."""
+        assert self.target_critics is not None
+        values: Tensor = self.target_critics(*seen, actions)
+        return values
+
+    def values_with_next(
+        self, rows: Tensor, actions: Tensor | None, next_rows: Tensor, next_actions: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return action values of two batches of B rows that go through the critics as one, and the statistics after.
+
+        Without target networks, both must have the same distribution for batch normalisation (arXiv:1902.05605).
+        """
+        both = None if actions is None or next_actions is None else torch.cat([actions, next_actions])
+        values, statistics = self.critics.learned(*self.seen(torch.cat([rows, next_rows])), both)
+        now, following = values.chunk(2, 1)
+        return now, following, statistics
 
     def seen(self, rows: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return what the critics see of rows [B, D]."""

@@ -22,6 +22,10 @@ class Agent(nn.Module, ABC):
         """Return the target networks by the part that they follow; none by default."""
         return {}
 
+    def statistics(self) -> Tensor | None:
+        """Return a buffer, flat, that a loss returns anew (`rlexp.algos.base.Loss`); None: there is none."""
+        return None
+
     @abstractmethod
     def tried(self, rows: Tensor) -> dict[str, Tensor]:
         """Return what the networks make of rows [B, D], each [B], by what it is called; it shows whether they work."""

@@ -79,7 +79,12 @@ class Given(Protocol):
 
 
 def critic_architecture(
-    algorithm: WithCritics, spec: SpaceSpec, inputs: Given, temperature: float = 1.0, target_actor: bool = False
+    algorithm: WithCritics,
+    spec: SpaceSpec,
+    inputs: Given,
+    temperature: float = 1.0,
+    target_actor: bool = False,
+    batch_norm: bool = False,
 ) -> CriticArchitecture:
     """Return what an actor with critics is made of.
 
@@ -89,6 +94,7 @@ def critic_architecture(
         inputs: what the rest of the experiment says.
         temperature: alpha at the start.
         target_actor: whether there is a target network of the actor too.
+        batch_norm: whether critics batch-renormalise, and have no target networks.
     """
     network = inputs.network
     sizes = network.critic_hidden_sizes or algorithm.hidden_sizes
@@ -100,6 +106,7 @@ def critic_architecture(
             activation=algorithm.activation_function,
             layer_norm=network.layer_norm or algorithm.critic_layer_norm,
             dropout=algorithm.critic_dropout,
+            batch_norm=batch_norm,
         ),
         shared_encoder=algorithm.shared_encoder,
         normalize=inputs.normalize,

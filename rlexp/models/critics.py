@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from rlexp.models.encoders import Encoder
 from rlexp.models.preprocessor import ACTIVATIONS
+from rlexp.models.renorm import BatchRenorm
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class CriticSettings:
         activation: of these; a key of `rlexp.models.preprocessor.ACTIVATIONS`.
         layer_norm: whether each is normalised before its activation (arXiv:1607.06450).
         dropout: share of each layer's outputs that is left out while learning (before the norm: arXiv:2110.02034).
+        batch_norm: whether the inputs of every layer are batch-renormalised (arXiv:1902.05605).
     """
 
     count: int
@@ -32,6 +34,7 @@ class CriticSettings:
     activation: str
     layer_norm: bool
     dropout: float
+    batch_norm: bool = False
 
 
 class Ensemble(nn.Module):
@@ -50,13 +53,33 @@ class Ensemble(nn.Module):
         normed: Sequence[int] = settings.hidden_sizes if settings.layer_norm else ()
         self.scales = nn.ParameterList(torch.ones(count, 1, size) for size in normed)
         self.shifts = nn.ParameterList(torch.zeros(count, 1, size) for size in normed)
+        self.renorm = BatchRenorm(count, sizes[:-1]) if settings.batch_norm else None
 
     def forward(self, rows: Tensor) -> Tensor:
         """Return the outputs of all networks, [N, B, O] float32, for rows [B, I]."""
+        renorm = self.renorm
+        if renorm is None:
+            return self._passed(rows, lambda number, features: features)
+        return self._passed(rows, renorm.layer)
+
+    def learned(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the outputs as batches renormalise them, and the running statistics after this batch, flat."""
+        renorm, found = self.renorm, list[Tensor]()
+        assert renorm is not None
+
+        def normal(number: int, features: Tensor) -> Tensor:
+            features, own = renorm.learned(number, features)
+            found.append(own)
+            return features
+
+        return self._passed(rows, normal), renorm.moved(found)
+
+    def _passed(self, rows: Tensor, normal: Callable[[int, Tensor], Tensor]) -> Tensor:
         made = self._settings
         features = rows.expand(self.count, *rows.shape)
         last = len(self.weights) - 1
         for number, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            features = normal(number, features)
             features = torch.baddbmm(bias, features, weight)
             if number == last:
                 break
@@ -89,9 +112,14 @@ class Critics(nn.Module):
 
     def forward(self, vector: Tensor, images: list[Tensor], actions: Tensor | None = None) -> Tensor:
         """Return action values, [N, B] of real actions [B, A], or [N, B, K] of all choices."""
-        features = vector if self.encoder is None else self.encoder(vector, images)
-        if actions is None:
-            values: Tensor = self.ensemble(features)
-            return values
-        values = self.ensemble(torch.cat([features, actions.to(features.dtype)], -1))
-        return values.squeeze(-1)
+        values: Tensor = self.ensemble(self._rows(vector, images, actions))
+        return values if actions is None else values.squeeze(-1)
+
+    def learned(self, vector: Tensor, images: list[Tensor], actions: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return what `forward` does as batches renormalise it, and the running statistics after it, flat."""
+        values, statistics = self.ensemble.learned(self._rows(vector, images, actions))
+        return values if actions is None else values.squeeze(-1), statistics
+
+    def _rows(self, vector: Tensor, images: list[Tensor], actions: Tensor | None) -> Tensor:
+        features: Tensor = vector if self.encoder is None else self.encoder(vector, images)
+        return features if actions is None else torch.cat([features, actions.to(features.dtype)], -1)
