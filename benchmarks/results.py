@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import described
-from benchmarks.results_worlds import MARK as WORLDS
+from benchmarks.results_worlds import other_sections
 from rlexp.config.compose import from_plain
 from rlexp.files.checkpoint import load
 
@@ -197,9 +197,9 @@ def main() -> None:
         example = last_training_returns(folder(EXAMPLE, 1))
         how = f"{arguments.jobs} at a time" + (f", {reused} of {len(pairs)} by an earlier call" if reused else "")
         greedy = by_task[EXAMPLE][0]["eval"]["mean_return"]
-        worlds = PAGE.read_text().partition(WORLDS)[2] if PAGE.is_file() else ""
+        others = other_sections(PAGE.read_text() if PAGE.is_file() else "")
         text = page(made, f"Runs were made {how}.", rows, fast, example, greedy)
-        PAGE.write_text(f"{text}\n{WORLDS}{worlds}" if worlds else text)
+        PAGE.write_text(f"{text}\n{others}" if others else text)
         print(f"written: {PAGE}")
 
 

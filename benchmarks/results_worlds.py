@@ -157,6 +157,11 @@ Published values of MuJoCo are of v3 and v4: nobody has published tables of v5; 
 """
 
 
+def other_sections(page: str) -> str:
+    """Return the sections of the page that this module writes."""
+    return page[min([page.index(mark) for mark in MARKS.values() if mark in page], default=len(page)) :]
+
+
 def with_section(page: str, table: str, text: str) -> str:
     """Return the page with the section of a table in its place: the tables' sections come last, in their order."""
     found = {}
@@ -165,8 +170,8 @@ def with_section(page: str, table: str, text: str) -> str:
         others = [after.partition(other)[0] for other in MARKS.values() if other != mark and other in after]
         found[name] = f"{mark}{min(others, key=len, default=after)}".strip() if mark in page else ""
     found[table] = text.strip()
-    start = min([page.index(mark) for mark in MARKS.values() if mark in page], default=len(page))
-    return "\n\n".join([page[:start].rstrip(), *filter(None, found.values())]) + "\n"
+    before = page.removesuffix(other_sections(page)).rstrip()
+    return "\n\n".join([before, *filter(None, found.values())]) + "\n"
 
 
 def main() -> None:

@@ -87,7 +87,7 @@ def read(arguments: Sequence[str]) -> list[str]:
     if COMPLETION & set(arguments):
         return list(arguments)
     words = _with_environment(translated(arguments, training(), SWITCHES, OPTIONS))
-    words = _named_by_backend(_with_loggers(words))
+    words = _of_swept_algorithms(_named_by_backend(_with_loggers(words)))
     words = [f"plugins=[{word[8:]}]" if re.match(r"plugins=[^\[]", word) else word for word in words]
     check_arguments(words)
     return words
@@ -181,6 +181,26 @@ def _named_by_backend(words: list[str]) -> list[str]:
     if not plugins.is_path(path) or {"env", "env.id", "resume", "experiment"} & keys.keys():
         return words
     return [*words, "env=gym", f"env.id={path.replace(':', '-')}"]
+
+
+def _of_swept_algorithms(words: list[str]) -> list[str]:
+    """Return words in which settings of algorithms go to the jobs alone where the algorithm is swept over.
+
+    Hydra composes once before the jobs, with the default algorithm, which need not have them. A setting that is "swept"
+    over a single value is left out there.
+    """
+    several = any(re.match(r"(algo|experiment)=[^\[{]*,", word) for word in words)
+    if not several or not {"--multirun", "-m"} & set(words):
+        return words
+
+    def swept(word: str) -> str:
+        key, _, value = word.partition("=")
+        single = key.startswith("algo.") and value and (re.match(r"[\[{'\"]", value) or "," not in value)
+        if not single or re.match(r"\w+\(", value):
+            return word
+        return f"{key}=choice([{value}])" if value.startswith("[") else f"{key}=choice({value})"
+
+    return [swept(word) for word in words]
 
 
 def _is_environment(value: str) -> bool:

@@ -69,11 +69,11 @@ def cut_events(folder: Path, env_steps: int, evaluated: bool = False) -> None:
     """Cut TensorBoard's event files off after the last event up to `env_steps`; 0: remove them.
 
     The evaluation after training goes too. One during training that came at `env_steps` stays, if there was one
-    (`evaluated`): it is the first at that step.
+    (`evaluated`): it is the first at that step, in whichever file.
     """
     for path in sorted(folder.glob(f"{EVENTS}.*{EVENTS_END}")):
         content = path.read_bytes()
-        end = _end_of_events(content, env_steps, evaluated)
+        end, evaluated = _end_of_events(content, env_steps, evaluated)
         if env_steps == 0:
             path.unlink()
         elif end < len(content):
@@ -81,8 +81,10 @@ def cut_events(folder: Path, env_steps: int, evaluated: bool = False) -> None:
                 file.truncate(end)
 
 
-def _end_of_events(content: bytes, env_steps: int, evaluated: bool) -> int:
+def _end_of_events(content: bytes, env_steps: int, evaluated: bool) -> tuple[int, bool]:
     """Return where the first event lies that is of a later step, of the last evaluation, or cut off.
+
+    And whether the evaluation at `env_steps` is still to come, in a later file.
 
     A record is its length (8 bytes, little-endian), a checksum (4), the event, and a checksum (4).
     """
@@ -104,4 +106,4 @@ def _end_of_events(content: bytes, env_steps: int, evaluated: bool) -> int:
             break
         evaluated = evaluated and not test
         start += length + 16
-    return start
+    return start, evaluated

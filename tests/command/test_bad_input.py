@@ -107,12 +107,12 @@ def complaint(*overrides: str) -> str:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ("algo=foo", "algo=foo is not a choice; allowed: a2c, ppo"),
-        ("experiment=foo", "experiment=foo is not a choice; allowed: acrobot, ant, atari, bipedalwalker"),
+        ("algo=foo", "algo=foo is not a choice; allowed: a2c, c51, crossq, ddpg, dqn, droq, ppo"),
+        ("experiment=foo", "experiment=foo is not a choice; allowed: acrobot, acrobot_dqn, ant, atari"),
         ("topology=foo", "topology=foo is not a choice; allowed: coupled, decoupled"),
         ("accelerator=tpu", "accelerator=tpu is not a choice; allowed: .*cpu, cuda"),
         ("strategy=fsdp", "strategy=fsdp is not a choice; allowed: auto, ddp"),
-        ("algo=null", "algo=null is not a choice; allowed: a2c, ppo"),
+        ("algo=null", "algo=null is not a choice; allowed: a2c, c51"),
         ("+experiment=3", r"\+experiment=3 is not a choice; allowed: acrobot"),
         ("topology=coupled,true", "topology=coupled,true is not a choice; allowed: coupled, decoupled"),
         ("hydra/launcher=null", "hydra/launcher=null is not a choice; allowed: a name"),

@@ -236,13 +236,19 @@ PRESETS = ("acrobot", "bipedalwalker", "cartpole", "lunarlander", "mountaincar",
 @pytest.mark.parametrize(
     "swept",
     [
-        {"algo": choices("algo"), "env": [env for env in choices("env") if env not in OTHERS]},
+        {"algo": ("a2c", "ppo"), "env": [env for env in choices("env") if env not in OTHERS]},
+        {"algo": ("dqn", "c51", "rainbow", "sac"), "env": ("cartpole",)},
+        {"algo": ("sac", "td3", "ddpg", "droq", "redq", "crossq"), "env": ("pendulum",)},
         {"experiment": PRESETS},  # the others: tests/test_extras.py
     ],
-    ids=["algo and env", "experiment"],
+    ids=["algo and env", "choices from memory", "numbers from memory", "experiment"],
 )
 def test_every_choice_runs(swept, tmp_path):
-    train("--multirun", *FEW, *(f"{group}={','.join(names)}" for group, names in swept.items()), cwd=tmp_path)
+    few = FEW
+    if "dqn" in swept.get("algo", ()) or "td3" in swept.get("algo", ()):
+        few = (*(word for word in FEW if "epochs" not in word), "algo.learning_starts=8")
+        few = tuple(word.replace("batch_size=8", "batch_size=16") for word in few)
+    train("--multirun", *few, *(f"{group}={','.join(names)}" for group, names in swept.items()), cwd=tmp_path)
     folders = jobs(tmp_path)
     assert len(folders) == torch.tensor([len(names) for names in swept.values()]).prod()
     for folder in folders:

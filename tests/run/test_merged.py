@@ -3,11 +3,13 @@
 from dataclasses import replace
 
 import pytest
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from torch.utils.tensorboard import SummaryWriter
 
 from rlexp.data.resuming import ResumePoint
 from rlexp.errors import ConfigError
 from rlexp.files.checkpoint import load
-from rlexp.files.rewind import cut_evaluations, cut_metrics, free_name, set_aside
+from rlexp.files.rewind import cut_evaluations, cut_events, cut_metrics, free_name, set_aside
 from rlexp.run.resume import checkpoint_times, make_last, merged, resumed
 from tests.commands import recorded_run, sealed
 from tests.helpers import composed
@@ -193,3 +195,16 @@ def test_folders_of_an_earlier_run_are_set_aside_under_the_first_free_name(tmp_p
     set_aside(folder)
     assert (tmp_path / "videos-2" / "a").is_file()
     assert not folder.exists()
+
+
+def test_the_evaluation_at_a_checkpoint_stays_once_in_whichever_file_it_is(tmp_path):
+    """Each start of a run has an event file of its own; a kill may come after the evaluation that ends training."""
+    for number, tags in enumerate((("Loss/policy_loss", "Test/cumulative_reward"), ("Test/cumulative_reward",))):
+        with SummaryWriter(tmp_path, filename_suffix=f".{number}.rlexp") as writer:
+            for tag in tags:
+                writer.add_scalar(tag, 1.0, 100)
+    cut_events(tmp_path, 100, evaluated=True)
+    files = sorted(tmp_path.glob("events.out.tfevents.*.rlexp"))
+    events = [list(EventFileLoader(str(path)).Load()) for path in files]
+    found = [[value.tag for event in each for value in event.summary.value] for each in events]
+    assert sorted(found) == [[], ["Loss/policy_loss", "Test/cumulative_reward"]]
