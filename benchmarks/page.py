@@ -205,13 +205,18 @@ def compose(store: Path) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+REPLAY = "<!-- replay -->\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--page", type=Path, default=PAGE, help=f"default {PAGE.relative_to(ROOT)}")
     add_option(parser)
     arguments = parser.parse_args()
     arguments.page.parent.mkdir(parents=True, exist_ok=True)
-    arguments.page.write_text(compose(arguments.store))
+    before = arguments.page.read_text() if arguments.page.is_file() else ""
+    _, mark, of_replay = before.partition(REPLAY)  # which benchmarks.replay writes at the end of the page
+    arguments.page.write_text(compose(arguments.store) + (f"\n{mark}{of_replay}" if mark else ""))
     print(f"written: {arguments.page}")
     if missing := left_out(arguments.store):
         print(f"left out of it, because {arguments.store} does not hold them: {', '.join(missing)}")

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from rlexp.data.rollout import Episode
 
@@ -71,3 +73,15 @@ class EpisodesUnderWay:
             self.returns[env] += rewards[start[env] :, env].sum()
             self.lengths[env] += valid[start[env] :, env].sum()
         return episodes
+
+
+def running_sums(rows: Tensor) -> Tensor:
+    """Return the sum of rows [T, N] up to each, [T, N]; torch's cumsum is not deterministic on CUDA.
+
+    By doubling (Hillis & Steele 1986): after pass k each row is the sum of the last 2^k.
+    """
+    sums, reach = rows, 1
+    while reach < len(rows):
+        sums = torch.cat([sums[:reach], sums[reach:] + sums[:-reach]])
+        reach *= 2
+    return sums

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from rlexp.collect.episodes import running_sums
 from rlexp.data.exploration import NONE, Exploration
 from rlexp.data.rollout import Collected, Episode, Rollout
 from rlexp.data.state import TensorPlayerState
@@ -183,7 +184,7 @@ class TensorPlayer:
     def _ended(self, rewards: Tensor, done: Tensor) -> list[Episode]:
         """Return the episodes that ended, in order, from rewards [T, N], and keep the sums of the others."""
         steps, count = done.shape
-        sums = _running_sums(rewards) + self._returns  # [T, N], from the start of the episodes under way before
+        sums = running_sums(rewards) + self._returns  # [T, N], from the start of the episodes under way before
         env, step = done.t().nonzero(as_tuple=True)  # environment by environment, in time
         ended, at = sums[step, env], step + 1 + self._lengths[env]
         follows = torch.zeros_like(env, dtype=torch.bool)
@@ -225,18 +226,6 @@ class TensorPlayer:
 
     def close(self) -> None:
         """Do nothing: there is nothing to close."""
-
-
-def _running_sums(rows: Tensor) -> Tensor:
-    """Return the sum of rows [T, N] up to each, [T, N]; torch's cumsum is not deterministic on CUDA.
-
-    By doubling (Hillis & Steele 1986): after pass k each row is the sum of the last 2^k.
-    """
-    sums, reach = rows, 1
-    while reach < len(rows):
-        sums = torch.cat([sums[:reach], sums[reach:] + sums[:-reach]])
-        reach *= 2
-    return sums
 
 
 def _compiled(steps: Callable[..., Steps], device: torch.device) -> Callable[..., Steps]:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from rlexp.algos import ALGORITHMS, PPO
-from rlexp.command.elsewhere import ELSEWHERE, MASKED, RECURRENT
+from rlexp.command.elsewhere import ELSEWHERE, MASKED, RECURRENT, algorithms
 from rlexp.config.environment import EnvConfig
 from rlexp.config.places import conf_dir
 
@@ -129,7 +129,7 @@ def fixed(words: str, otherwise: str = "") -> Conversion:
 def experiment(value: str, given: Given) -> str:
     """SheepRL's exp=, and CleanRL's and the zoo's name of an experiment."""
     name = value.lower()
-    if name in _algorithms() or name in ELSEWHERE or name.endswith(("_decoupled", "_recurrent")):
+    if name in algorithms() or name in ELSEWHERE or name.endswith(("_decoupled", "_recurrent")):
         return algorithm(value, given)
     if (conf_dir() / "experiment" / f"{value}.yaml").is_file():
         return f"experiment={value}"
@@ -143,14 +143,9 @@ def algorithm(value: str, given: Given) -> str:
         return f"algo={'a2c' if value.lower().startswith('a2c') else 'ppo'} model=lstm"
     if value.lower() in MASKED:
         return "algo=ppo (action masks are used where the environment gives them)"
-    if name not in _algorithms() or rest not in ("", "decoupled"):
+    if name not in algorithms() or rest not in ("", "decoupled"):
         return f"; algorithms here: {', '.join(f'algo={one}' for one in sorted(ALGORITHMS))}"
     return f"algo={name}" + (" topology=decoupled fabric.devices=2" if rest else "")
-
-
-def _algorithms() -> set[str]:
-    """Return the algorithms, and those that are settings of one, such as rainbow."""
-    return {*ALGORITHMS, *(path.stem for path in (conf_dir() / "algo").glob("*.yaml"))}
 
 
 def trainer(value: str, given: Given) -> str:

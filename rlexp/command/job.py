@@ -99,6 +99,11 @@ def _nothing_left(earlier: Resumed, run_dir: Path) -> dict[str, Any]:
     return Summary(run_dir).read()
 
 
+def _jobs_at_once() -> int:
+    settings = HydraConfig.get()
+    return jobs_at_once(settings.launcher) if settings.mode == RunMode.MULTIRUN else 1
+
+
 def run_one(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
     """Check everything, then launch; return the summary.
 
@@ -112,8 +117,7 @@ def run_one(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
     from rlexp.envs import check_environment  # gymnasium, which a config error need not wait for
 
     first = os.environ.get("RANK", "0") == "0"  # else one of the ranks that torchrun started; rank 0 speaks for all
-    before = checkpoint_times(run_dir)
-    overrides = list(HydraConfig.get().overrides.task)
+    before, overrides = checkpoint_times(run_dir), list(HydraConfig.get().overrides.task)
     earlier = resumed(config, overrides, run_dir)
     if earlier is not None and earlier.completed:
         return _nothing_left(earlier, run_dir) if first else {}
@@ -131,9 +135,7 @@ def run_one(composed: DictConfig, run_dir: Path) -> dict[str, Any]:
     check_own_code(config)
 
     point = None if earlier is None else earlier.point
-    settings = HydraConfig.get()
-    jobs = jobs_at_once(settings.launcher) if settings.mode == RunMode.MULTIRUN else 1
-    job = Job(config, spec, run_dir, point, overrides, jobs)
+    job = Job(config, spec, run_dir, point, overrides, _jobs_at_once())
     if not first:
         return launch(job, run_rank)
     if noted_stop():

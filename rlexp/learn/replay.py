@@ -18,7 +18,8 @@ from rlexp.learn.memory import Keep, Kept
 from rlexp.learn.priorities import Priorities
 from rlexp.learn.ranks import Ranks
 from rlexp.learn.rewards import RewardScaler
-from rlexp.learn.ring import Ring, RowSpec
+from rlexp.learn.ring import Ring
+from rlexp.learn.rows import RowSpec
 
 PARTS, LEAST_PART_BYTES, MOST_PART_BYTES = 64, 2**18, 2**26
 """A full memory is written in about so many parts, none of them smaller or larger than these sizes."""

@@ -7,8 +7,6 @@ row that is written next holds the observation after the newest.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,40 +15,7 @@ from torch import Tensor
 
 from rlexp.data.replay import ReplayRows
 from rlexp.data.rollout import Rollout
-
-
-@dataclass(frozen=True)
-class RowSpec:
-    """What a row of one environment is.
-
-    Attributes:
-        width: elements of an observation row, D.
-        obs_dtype: torch.float32 or torch.uint8.
-        action_shape: () or (A,).
-        action_dtype: torch.int64 or torch.float32.
-    """
-
-    width: int
-    obs_dtype: torch.dtype
-    action_shape: tuple[int, ...]
-    action_dtype: torch.dtype
-
-    @property
-    def columns(self) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
-        """Shape and type of each column, by name."""
-        return {
-            "obs": ((self.width,), self.obs_dtype),
-            "actions": (self.action_shape, self.action_dtype),
-            "rewards": ((), torch.float32),
-            "terminated": ((), torch.bool),
-            "truncated": ((), torch.bool),
-            "valid": ((), torch.bool),
-        }
-
-    @property
-    def bytes(self) -> int:
-        """Bytes of one row."""
-        return sum(_count(shape) * dtype.itemsize for shape, dtype in self.columns.values())
+from rlexp.learn.rows import RowSpec, mapped
 
 
 class Steps(NamedTuple):
@@ -89,7 +54,7 @@ class Ring:
         self.rows = capacity + 1
         self.first = self.steps = 0
         """The ring holds steps first to steps - 1 of each environment."""
-        allocate = torch.zeros if file is None else _mapped(file, self.rows * num_envs * spec.bytes)
+        allocate = torch.zeros if file is None else mapped(file, self.rows * num_envs * spec.bytes)
         columns = sorted(spec.columns.items(), key=lambda item: -item[1][1].itemsize)  # so that all are aligned
         self._columns = made = {
             name: allocate((self.rows * num_envs, *shape), dtype=dtype) for name, (shape, dtype) in columns
@@ -229,25 +194,3 @@ class Ring:
             valid=self.valid[places].view(shape),
             final_obs=torch.stack(final) if final else self.obs[:0].clone(),
         )
-
-
-def _count(shape: tuple[int, ...]) -> int:
-    return 1 if not shape else shape[0]
-
-
-def _mapped(file: Path, size: int) -> Callable[..., Tensor]:
-    """Return what makes tensors of the bytes of a file, one after the other."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    storage = torch.UntypedStorage.from_file(str(file), True, size)
-    file.unlink()
-    start = 0
-
-    def allocate(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        nonlocal start
-        count = torch.Size(shape).numel()
-        tensor = torch.empty(0, dtype=dtype)
-        tensor.set_(storage, start // dtype.itemsize, shape)  # type: ignore[call-overload]
-        start += count * dtype.itemsize
-        return tensor
-
-    return allocate

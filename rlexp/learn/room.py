@@ -11,7 +11,7 @@ from rlexp.config.schema import Config
 from rlexp.data.machine import free_memory
 from rlexp.data.spaces import SpaceSpec
 from rlexp.errors import ConfigError
-from rlexp.learn.ring import RowSpec
+from rlexp.learn.rows import RowSpec
 
 GIB = 2**30
 

@@ -192,20 +192,18 @@ def compared(policy: Policy, network: Deployed, path: Path, kind: str) -> dict[s
 
 
 def _found(observations: Any, each: Input, policy: Policy) -> Any:
-    path = next((path for path, _ in leaves(policy.observation_space) if _name(path) == each.name), ())
+    path = next(
+        (path for path, _ in leaves(policy.observation_space) if (".".join(map(str, path)) or "obs") == each.name), ()
+    )
     values = functools.reduce(operator.getitem, path, observations)
     return values.astype(each.dtype)
-
-
-def _name(path: tuple[Any, ...]) -> str:
-    return ".".join(map(str, path)) or "obs"
 
 
 def description(policy: Policy, network: Deployed, checkpoint: Path, kind: str) -> dict[str, Any]:
     """Return what a person, or a program, must know to use the file."""
     config = policy.config
     observation = policy.unmasked_space()
-    paths = {_name(path): list(path) for path, _ in leaves(observation)}
+    paths = {(".".join(map(str, path)) or "obs"): list(path) for path, _ in leaves(observation)}
     return {
         "format": kind,
         "checkpoint": str(checkpoint),

@@ -31,6 +31,9 @@ class Pair(torch.nn.Module):
     def targets(self):
         return {"critic": self.target}
 
+    def statistics(self):
+        return None
+
 
 @dataclass
 class Two(Algorithm):

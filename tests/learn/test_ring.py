@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from rlexp.data.rollout import Rollout
-from rlexp.learn.ring import Ring, RowSpec
+from rlexp.learn.ring import Ring
+from rlexp.learn.rows import RowSpec
 
 SPEC = RowSpec(width=2, obs_dtype=torch.float32, action_shape=(), action_dtype=torch.int64)
 
