@@ -192,17 +192,13 @@ def compared(policy: Policy, network: Deployed, path: Path, kind: str) -> dict[s
 
 
 def _found(observations: Any, each: Input, policy: Policy) -> Any:
-    path = next(
-        (path for path, _ in leaves(policy.observation_space) if (".".join(map(str, path)) or "obs") == each.name), ()
-    )
-    values = functools.reduce(operator.getitem, path, observations)
-    return values.astype(each.dtype)
+    named = {".".join(map(str, path)) or "obs": path for path, _ in leaves(policy.observation_space)}
+    return functools.reduce(operator.getitem, named.get(each.name, ()), observations).astype(each.dtype)
 
 
 def description(policy: Policy, network: Deployed, checkpoint: Path, kind: str) -> dict[str, Any]:
     """Return what a person, or a program, must know to use the file."""
-    config = policy.config
-    observation = policy.unmasked_space()
+    config, observation = policy.config, policy.unmasked_space()
     paths = {(".".join(map(str, path)) or "obs"): list(path) for path, _ in leaves(observation)}
     return {
         "format": kind,
