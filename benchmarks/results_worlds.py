@@ -121,7 +121,7 @@ def row(task: Task) -> str:
     """Return a task's row."""
     done = {seed: found for seed in task.seeds if (found := summary(task, seed))}
     means = [values["eval"]["mean_return"] for values in done.values()]
-    digits = 3 if task.target < 10 else 1
+    digits = 3 if abs(task.target) < 10 else 1
     spread = statistics.stdev(means) if len(means) > 1 else 0.0
     each = ", ".join(f"{seed}: {values['eval']['mean_return']:.{digits}f}" for seed, values in done.items())
     first = next(iter(done.values()))
