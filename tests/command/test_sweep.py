@@ -237,9 +237,11 @@ PRESETS = ("acrobot", "bipedalwalker", "cartpole", "lunarlander", "mountaincar",
     "swept",
     [
         {"algo": ("a2c", "ppo"), "env": [env for env in choices("env") if env not in OTHERS]},
-        {"algo": ("dqn", "c51", "rainbow", "sac"), "env": ("cartpole",)},
-        {"algo": ("sac", "td3", "ddpg", "droq", "redq", "crossq"), "env": ("pendulum",)},
-        {"experiment": PRESETS},  # the others: tests/test_extras.py
+        pytest.param({"algo": ("dqn", "c51", "rainbow", "sac"), "env": ("cartpole",)}, marks=pytest.mark.slow),
+        pytest.param(
+            {"algo": ("sac", "td3", "ddpg", "droq", "redq", "crossq"), "env": ("pendulum",)}, marks=pytest.mark.slow
+        ),
+        pytest.param({"experiment": PRESETS}, marks=pytest.mark.slow),  # the others: tests/test_extras.py
     ],
     ids=["algo and env", "choices from memory", "numbers from memory", "experiment"],
 )

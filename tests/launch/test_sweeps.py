@@ -81,6 +81,7 @@ def test_a_job_of_a_sweep_learns_what_it_learns_alone(in_sequence, tmp_path):
     assert all(first[name].equal(second[name]) for name in first)
 
 
+@pytest.mark.slow
 def test_after_a_job_whose_rank_is_killed_or_fails_the_next_starts_clean(tmp_path):
     whats = "kill,none,raise,none,exit"
     overrides = (*TROUBLE, f"+env.kwargs.what={whats}", "fabric.devices=2", "total_timesteps=128")
@@ -168,6 +169,7 @@ needs_joblib = pytest.mark.skipif(
 
 
 @needs_joblib
+@pytest.mark.slow
 def test_jobs_in_parallel_by_joblib_are_the_same_as_in_sequence(in_sequence, tmp_path):
     """The real command: joblib starts Python anew."""
     cwd = tmp_path / "cwd"

@@ -44,7 +44,7 @@ def id_of(words: tuple[str, ...]) -> str:
     return next((word.partition("=")[2] for word in words if word.startswith("env.id=")), "")
 
 
-FAST = ("parts", "actions of parts", "recurrent")
+FAST = ("actions of parts", "recurrent")
 
 
 @pytest.mark.parametrize(

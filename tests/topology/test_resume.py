@@ -68,8 +68,7 @@ CASES = {
     ),
 }  # fmt: skip
 FAST = {
-    "coupled 1", "coupled 2", "decoupled 3 overlap", "async", "wrappers", "own network", "masks and choices",
-    "actions of parts", "recurrent", "recurrent shared", "dqn", "sac", "td3",
+    "coupled 1", "coupled 2", "decoupled 3 overlap", "wrappers", "masks and choices", "recurrent", "dqn", "sac", "td3",
 }  # fmt: skip
 
 
