@@ -78,7 +78,13 @@ def table(name: str, sides: dict[str, list[float]]) -> str:
     medians = {title: statistics.median(values) for title, values in sides.items()}
     sb3 = max((value for title, value in medians.items() if title.startswith("SB3")), default=None)
     sbx = medians.get("SBX")
-    lines = [f"### {CASES[name].title}", "", "| | steps/s | least to most | of SB3 | of SBX |", "|---|---|---|---|---|"]
+    runs = min(map(len, sides.values()))
+    lines = [
+        f"### {CASES[name].title} ({runs} runs of each side)",
+        "",
+        "| | steps/s | least to most | of SB3 | of SBX |",
+        "|---|---|---|---|---|",
+    ]
     for title, value in sorted(medians.items(), key=lambda item: -item[1]):
         ratios = [f"{value / other:.2f}" if other else "" for other in (sb3, sbx)]
         spread = f"{min(sides[title]):,.0f} to {max(sides[title]):,.0f}"
@@ -88,15 +94,14 @@ def table(name: str, sides: dict[str, list[float]]) -> str:
 
 def section(store: dict[str, dict[str, list[float]]], made: str) -> str:
     """Return the section of the page."""
-    repeats = min(len(values) for sides in store.values() for values in sides.values())
     tables = "\n\n".join(table(name, store[name]) for name in CASES if name in store)
     return f"""{MARK}## From a replay memory
 
 Made by `make bench-replay`. {made}
 
-Medians of {repeats} runs of each side, which take turns. Steps/s are environment steps of the whole loop after the
-warm-up, in which every side compiles. Ratios are to Stable-Baselines3 with its better number of threads, and to SBX
-(the same on JAX). rlexp takes its default `algo.num_steps=4`: four steps, then the gradient steps that they owe.
+Medians of runs that take turns. Steps/s are environment steps of the whole loop after the warm-up, in which every side
+compiles. Ratios are to Stable-Baselines3 (SB3; the better of the numbers of threads that are listed) and to SBX (the
+same on JAX, with two threads). rlexp has two threads unless it says otherwise, and its default `algo.num_steps=4`: four steps, then the gradient steps that they owe.
 Overlap is `topology=decoupled` on two ranks of one thread: the player steps while the trainer learns.
 
 {tables}
