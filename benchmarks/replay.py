@@ -101,8 +101,9 @@ Made by `make bench-replay`. {made}
 
 Medians of runs that take turns. Steps/s are environment steps of the whole loop after the warm-up, in which every side
 compiles. Ratios are to Stable-Baselines3 (SB3; the better of the numbers of threads that are listed) and to SBX (the
-same on JAX, with two threads). rlexp has two threads unless it says otherwise, and its default `algo.num_steps=4`: four steps, then the gradient steps that they owe.
-Overlap is `topology=decoupled` on two ranks of one thread: the player steps while the trainer learns.
+same on JAX, with two threads). rlexp has two threads unless it says otherwise, and its default `algo.num_steps=4`:
+four steps, then the gradient steps that they owe. Overlap is `topology=decoupled` on two ranks of one thread: the
+player steps while the trainer learns.
 
 {tables}
 {END}"""
