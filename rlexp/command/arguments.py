@@ -198,7 +198,7 @@ def _of_swept_algorithms(words: list[str]) -> list[str]:
         single = key.startswith("algo.") and value and (re.match(r"[\[{'\"]", value) or "," not in value)
         if not single or re.match(r"\w+\(", value):
             return word
-        return f"{key}=choice([{value}])" if value.startswith("[") else f"{key}=choice({value})"
+        return f"{key}=choice({value})"
 
     return [swept(word) for word in words]
 

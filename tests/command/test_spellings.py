@@ -357,7 +357,7 @@ model.fcnet_hiddens=[256,256]           -> 'algo.hidden_sizes=[256,256]'
 --multirun seed=1,2,3                   -> taken
 --multirun algo=ppo,sac                 -> taken
 --multirun algo=dqn,c51 algo.tau=0.5    -> taken as --multirun algo=dqn,c51 'algo.tau=choice(0.5)'
---multirun algo=dqn,sac algo.hidden_sizes=[8] -> taken as --multirun algo=dqn,sac 'algo.hidden_sizes=choice([[8]])'
+--multirun algo=dqn,sac algo.hidden_sizes=[8] -> taken as --multirun algo=dqn,sac 'algo.hidden_sizes=choice([8])'
 total_timesteps=1,000,000               -> total_timesteps=1000000
 cpu=4                                   -> fabric.devices=4
 --cpu 4                                 -> fabric.devices=4

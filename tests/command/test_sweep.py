@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from rlexp.config.places import conf_dir
 from rlexp.files.checkpoint import load
@@ -231,6 +232,16 @@ FEW = (
 OTHERS = ("gym", "atari", "minigrid", "mujoco", "dmc", "robotics", "bsuite")
 PRESETS = ("acrobot", "bipedalwalker", "cartpole", "lunarlander", "mountaincar", "pendulum", "seed_example")
 """Choices that need an id (see `alone`), or packages that the tests do not install."""
+
+
+def test_settings_that_the_default_algorithm_lacks_reach_the_jobs_of_a_sweep_over_algorithms(tmp_path):
+    few = [word for word in FEW if "epochs" not in word]
+    words = ("algo=dqn,c51", "algo.learning_starts=8", "algo.hidden_sizes=[8,8]", "compile=false")
+    train("--multirun", *few, *words, cwd=tmp_path)
+    assert [folder.name for folder in jobs(tmp_path)] == ["0-algo=dqn", "1-algo=c51"]
+    for folder in jobs(tmp_path):
+        config = OmegaConf.load(folder / ".hydra" / "config.yaml")
+        assert (config.algo.learning_starts, list(config.algo.hidden_sizes)) == (8, [8, 8])
 
 
 @pytest.mark.parametrize(
