@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 from rlexp.data.state import Saved
 from rlexp.errors import ConfigError, writing
 from rlexp.files.codec import FORMAT, Refused, decode, encode
+from rlexp.files.durable import write_durably
 from rlexp.files.places import BEST, LAST, candidates, numbered, step_name
 
 __all__ = ["BEST", "LAST", "load", "load_newest", "save", "save_last", "write"]
@@ -37,27 +37,7 @@ def write(path: Path, content: bytes, before: Path | None = None) -> None:
     temporary = path.with_name(path.name + ".tmp")
     with writing(path):
         path.parent.mkdir(exist_ok=True)  # but not the run directory, if that was removed
-        try:
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
-        if before is not None and path.exists():
-            path.replace(before)
-        temporary.replace(path)
-        _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    """Sync the names in a folder; else a renaming itself may not survive a loss of power."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        write_durably(path, content, temporary, before)
 
 
 def save_last(folder: Path, state: Saved, keep: int, steps_before: int | None) -> None:

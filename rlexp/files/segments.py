@@ -15,6 +15,7 @@ from rlexp.data.replay import ReplayRows, ReplayState, Segment
 from rlexp.data.state import RankState, Saved
 from rlexp.errors import ConfigError, writing
 from rlexp.files.codec import Refused, decode, encode, segments_of
+from rlexp.files.durable import write_durably
 from rlexp.files.places import LAST, SUFFIX
 
 T = TypeVar("T")
@@ -60,15 +61,7 @@ def _written(content: bytes, folder: Path) -> Segment:
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
-        temporary.replace(path)
+        write_durably(path, content, temporary)
     return segment
 
 
