@@ -127,15 +127,14 @@ class OffPolicy(Algorithm):
         name = type(self).__name__.lower()
         if action.kind not in self.kinds or action.container:
             known = " or ".join("Box of real numbers" if kind == "box" else "Discrete" for kind in self.kinds)
-            given = action.container or {"box": "Box of real numbers", "discrete": "Discrete"}.get(
-                action.kind, action.kind
-            )
+            words = {"box": "Box of real numbers", "discrete": "Discrete", "multidiscrete": "MultiDiscrete"}
+            given = action.container.capitalize() or words[action.kind]
             other = "algo=sac" if action.kind == "box" and not action.container else "algo=ppo"
             raise ConfigError(f"algo={name} takes actions of a {known}, not a {given}; give {other}")
         if not all(map(math.isfinite, (*action.low, *action.high))):
             raise ConfigError(
-                f"algo={name} needs finite bounds of actions; give env.wrappers=[...] with "
-                "gymnasium.wrappers:RescaleAction, or algo=ppo"
+                f"algo={name} needs finite bounds of actions; declare some in the environment, wrap it in "
+                "gymnasium.wrappers.TransformAction, or give algo=ppo"
             )
 
     def check(self, sizes: Sizes) -> None:

@@ -228,3 +228,7 @@ class Replay:
                     f"the checkpoint's replay memory does not fit its experiment: {name} is {list(tensor.shape)} "
                     f"{str(tensor.dtype).removeprefix('torch.')}"
                 )
+        wanted = (int(rows.truncated.sum()), ring.spec.width)
+        lengths = {len(getattr(rows, name)) for name in ring.spec.columns}
+        if len(lengths) > 1 or rows.final_obs.shape != wanted or rows.final_obs.dtype != ring.spec.obs_dtype:
+            raise ConfigError("the checkpoint's replay memory does not fit its experiment: its rows are incomplete")
