@@ -155,7 +155,19 @@ class Algorithm(ABC):
     )
     hidden_sizes: list[int] = setting([256, 256], "Widths of the hidden layers of actor and critic.", ge=1)
     activation_function: str = setting("relu", "Activation of the hidden layers.", choices=ACTIVATIONS)
-    ortho_init: bool = setting(False, "Orthogonal initialisation of the hidden layers (gain sqrt 2).")
+    ortho_init: bool = setting(False, "Orthogonal initialisation of the actor's hidden layers (gain sqrt 2).")
+    learning_rate: float = setting(3e-4, "Step size of the optimizer.", gt=0)
+    anneal_lr: bool = setting(False, "Anneal the learning rate linearly to 0 over the run.")
+    optimizer: str = setting("adam", "Optimizer.", choices=("adam", "adamw", "rmsprop", "sgd"))
+    optimizer_eps: float = setting(
+        1e-8, "Term added to the denominator of adam, adamw and rmsprop, outside the root.", gt=0
+    )
+    weight_decay: float = setting(0.0, "Weight decay of the optimizer.", ge=0)
+    gamma: float = setting(0.99, "Discount factor, gamma.", ge=0, le=1)
+    max_grad_norm: float = setting(0.0, "Global gradient norm above which gradients are scaled; 0: off.", ge=0)
+    skip_nonfinite_gradients: bool = setting(
+        False, "Leave out a step whose gradient is not finite and count it, instead of ending the run."
+    )
 
     scalars: ClassVar[tuple[Scalar, ...]]
     """What its losses report."""
@@ -183,13 +195,20 @@ class Algorithm(ABC):
     def objectives(self) -> tuple[Objective, ...]:
         """Return its losses, in the order in which a batch goes through them."""
 
-    @abstractmethod
     def knobs(self, left: float) -> Knobs:
         """Return the annealed scalars, `learning_rate` among them, when `left` (1 to 0) of the run is left."""
+        return {"learning_rate": self.learning_rate * (left if self.anneal_lr else 1.0)}
 
-    @abstractmethod
     def descent(self) -> Descent:
         """Return how weights follow gradients."""
+        return Descent(
+            optimizer=self.optimizer,
+            learning_rate=self.learning_rate,
+            eps=self.optimizer_eps,
+            weight_decay=self.weight_decay,
+            max_norm=self.max_grad_norm,
+            skips=self.skip_nonfinite_gradients,
+        )
 
     @abstractmethod
     def optimizer_steps(self, sizes: Sizes) -> int:

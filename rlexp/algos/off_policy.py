@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from rlexp.algos.base import Algorithm, Descent, Knobs, Sizes
+from rlexp.algos.base import Algorithm, Knobs, Sizes
 from rlexp.data.exploration import Exploration
 from rlexp.data.scalars import REPLAY, Scalar
 from rlexp.errors import ConfigError
@@ -58,14 +58,6 @@ class OffPolicy(Algorithm):
     replay_ratio: float = setting(
         1.0, "Gradient steps for each environment step over all ranks; 0.25: one for every four.", gt=0, le=1_000
     )
-    learning_rate: float = setting(3e-4, "Step size of the optimizer.", gt=0)
-    anneal_lr: bool = setting(False, "Anneal the learning rate linearly to 0 over the run.")
-    optimizer: str = setting("adam", "Optimizer.", choices=("adam", "adamw", "rmsprop", "sgd"))
-    optimizer_eps: float = setting(
-        1e-8, "Term added to the denominator of adam, adamw and rmsprop, outside the root.", gt=0
-    )
-    weight_decay: float = setting(0.0, "Weight decay of the optimizer.", ge=0)
-    gamma: float = setting(0.99, "Discount factor, gamma.", ge=0, le=1)
     n_step: int = setting(1, "Rewards that are added up before a return is bootstrapped, n.", ge=1, le=100)
     tau: float = setting(0.005, "Share by which target networks move towards the networks; 1: copies.", gt=0, le=1)
     target_every: int = setting(1, "Gradient steps from one step of the target networks to the next.", ge=1)
@@ -74,10 +66,6 @@ class OffPolicy(Algorithm):
     )
     priority_correction: float = setting(
         0.4, "Prioritised replay: beta of the importance weights at the start; it rises to 1.", ge=0, le=1
-    )
-    max_grad_norm: float = setting(0.0, "Global gradient norm above which gradients are scaled; 0: off.", ge=0)
-    skip_nonfinite_gradients: bool = setting(
-        False, "Leave out a step whose gradient is not finite and count it, instead of ending the run."
     )
 
     def replay(self, noise: int) -> ReplaySettings:
@@ -92,21 +80,6 @@ class OffPolicy(Algorithm):
             alpha=self.priority_exponent,
             beta=self.priority_correction,
             noise=noise,
-        )
-
-    def knobs(self, left: float) -> Knobs:
-        """Return the learning rate."""
-        return {"learning_rate": self.learning_rate * (left if self.anneal_lr else 1.0)}
-
-    def descent(self) -> Descent:
-        """Return how weights follow gradients."""
-        return Descent(
-            optimizer=self.optimizer,
-            learning_rate=self.learning_rate,
-            eps=self.optimizer_eps,
-            weight_decay=self.weight_decay,
-            max_norm=self.max_grad_norm,
-            skips=self.skip_nonfinite_gradients,
         )
 
     def exploration(self, knobs: Knobs, env_steps: int) -> Exploration:

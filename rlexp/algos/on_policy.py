@@ -6,7 +6,7 @@ from abc import abstractmethod
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from rlexp.algos.base import ACTIVATIONS, Algorithm, Descent, Inputs, Knobs, Loss, Objective, Sizes
+from rlexp.algos.base import ACTIVATIONS, Algorithm, Inputs, Knobs, Loss, Objective, Sizes
 from rlexp.algos.losses import normalized
 from rlexp.data.scalars import FRESH, Scalar
 from rlexp.errors import ConfigError
@@ -65,20 +65,14 @@ class OnPolicy(Algorithm):
     num_minibatches: int | None = setting(None, "Minibatches of one epoch, instead of a size.", ge=1)
     learning_rate: float = setting(2.5e-4, "Step size of the optimizer.", gt=0)
     anneal_lr: bool = setting(True, "Anneal the learning rate linearly to 0 over the run.")
-    optimizer: str = setting("adam", "Optimizer.", choices=("adam", "adamw", "rmsprop", "sgd"))
     optimizer_eps: float = setting(
         1e-5, "Term added to the denominator of adam, adamw and rmsprop, outside the root.", gt=0
     )
-    weight_decay: float = setting(0.0, "Weight decay of the optimizer.", ge=0)
-    gamma: float = setting(0.99, "Discount factor, gamma.", ge=0, le=1)
     gae_lambda: float = setting(0.95, "Lambda of GAE (arXiv:1506.02438, equation 16).", ge=0, le=1)
     normalize_advantages: bool = setting(True, "Scale advantages of each minibatch to mean 0, standard deviation 1.")
     ent_coef: float = setting(0.01, "Weight of the entropy bonus.", ge=0)
     vf_coef: float = setting(0.5, "Weight of the value loss (mean squared error).", ge=0)
     max_grad_norm: float = setting(0.5, "Global gradient norm above which gradients are scaled; 0: off.", ge=0)
-    skip_nonfinite_gradients: bool = setting(
-        False, "Leave out a step whose gradient is not finite and count it, instead of ending the run."
-    )
     hidden_sizes: list[int] = setting([64, 64], "Widths of the hidden layers of actor and critic.", ge=1)
     activation_function: str = setting("tanh", "Activation of the hidden layers.", choices=ACTIVATIONS)
     ortho_init: bool = setting(True, "Orthogonal initialisation (gain sqrt 2; policy head 0.01, value head 1).")
@@ -134,18 +128,7 @@ class OnPolicy(Algorithm):
 
     def knobs(self, left: float) -> Knobs:
         """Return the learning rate and the weight of the entropy bonus."""
-        return {"learning_rate": self.learning_rate * (left if self.anneal_lr else 1.0), "ent_coef": self.ent_coef}
-
-    def descent(self) -> Descent:
-        """Return how weights follow gradients."""
-        return Descent(
-            optimizer=self.optimizer,
-            learning_rate=self.learning_rate,
-            eps=self.optimizer_eps,
-            weight_decay=self.weight_decay,
-            max_norm=self.max_grad_norm,
-            skips=self.skip_nonfinite_gradients,
-        )
+        return {**super().knobs(left), "ent_coef": self.ent_coef}
 
     def optimizer_steps(self, sizes: Sizes) -> int:
         """Return the minibatches of all epochs and updates."""
