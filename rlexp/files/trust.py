@@ -123,6 +123,7 @@ def check_sizes(config: Config, agent: dict[str, Tensor], path: Path) -> None:
         "algo.hidden_sizes": config.algo.hidden_sizes,
         "model.actor_hidden_sizes": model.actor_hidden_sizes,
         "model.critic_hidden_sizes": model.critic_hidden_sizes,
+        "algo.atoms": [getattr(config.algo, "atoms", 1)],
         "model.memory_size": [model.memory_size] if model.memory != "none" else None,
     }
     if not plugins.is_path(model.encoder):  # of somebody's own network nobody knows what its arguments mean
