@@ -104,7 +104,8 @@ class Callback:
     def knobs(self, config: Config, knobs: Knobs, progress: float) -> Knobs:
         """Return the annealed scalars of the next update, such as learning_rate, clip_coef and ent_coef.
 
-        Called on every rank that learns or collects, by an object of its own: the answer must depend on the arguments alone.
+        Called on every rank that learns or collects, by an object of its own: the answer must depend on the arguments
+        alone.
 
         Args:
             config: the experiment.
