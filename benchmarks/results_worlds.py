@@ -56,6 +56,16 @@ TASKS = (
     Task("minigrid", "MiniGrid-DoorKey-5x5-v0", FIVE, 0.96, "zoo, 0.964 (100k)"),
     Task("cartpole_memory", "CartPole-v1", tuple(range(1, 11)), 495, "500, of the whole state (zoo)", (), "memory"),
     Task("cartpole_memory", "CartPole-v1", FIVE, 495, "without memory", ("model=mlp",), "no-memory"),
+    Task("repeat_previous", "popgym-RepeatPreviousEasy-v0", FIVE, 0.95, "1 is the best", (), "repeat"),
+    Task(
+        "repeat_previous",
+        "popgym-RepeatPreviousEasy-v0",
+        FIVE,
+        0.95,
+        "without memory",
+        ("model=mlp",),
+        "repeat-no-memory",
+    ),
     Task("bipedalwalker", "BipedalWalker-v3", (1, 2, 3), 290, "zoo, 287.9 (5M)"),
     Task(
         "atari",

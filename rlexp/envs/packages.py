@@ -77,6 +77,7 @@ PACKAGES = (
     Package(r"GymV21Environment-", "shimmy", "shimmy[gym-v21]"),
     Package(r"GymV26Environment-", "shimmy", "shimmy[gym-v26]"),
     Package(r"Panda(Reach|Slide|Push|PickAndPlace|Stack|Flip)", "panda_gym", "panda-gym"),
+    Package(r"popgym-", "popgym", "popgym"),
     Package(r"FlappyBird-", "flappy_bird_gymnasium", "flappy-bird-gymnasium"),
     Package(r"(gym_pusht/|PushT-)", "gym_pusht", "gym-pusht"),
     Package(r"(gym_xarm/|XarmLift-)", "gym_xarm", "gym-xarm"),
