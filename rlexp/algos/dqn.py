@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rlexp.algos.base import Inputs, Knobs, Loss, Objective, Sizes, Target
-from rlexp.algos.losses import mean
 from rlexp.algos.off_policy import OffPolicy, ReplaySettings
-from rlexp.algos.q_losses import bootstrapped, huber, projected
+from rlexp.algos.q_losses import bootstrapped, corrected_mean, huber, projected
 from rlexp.algos.sac import Q_LOSS, Q_MEAN
 from rlexp.data.exploration import Exploration
 from rlexp.data.scalars import Scalar
@@ -113,7 +112,7 @@ class DQN(OffPolicy):
             return Loss(loss, {"q_loss": loss, "q_mean": mean_value}, errors.detach().abs())
         goal = projected(after.softmax(-1), batch.rewards, batch.discounts, actor.support)
         divergence = (goal.xlogy(goal) - goal * found.log_softmax(-1)).sum(-1)
-        loss = mean(divergence, batch.weight)
+        loss = corrected_mean(divergence, batch.weight)
         return Loss(loss, {"q_loss": loss, "q_mean": mean_value}, divergence.detach())
 
     def _noise(self, agent: QAgent, batch: ReplayBatch) -> list[Tensor | None]:

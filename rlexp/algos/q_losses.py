@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rlexp.algos.losses import mean
-
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -21,16 +19,21 @@ def bootstrapped(rewards: Tensor, discounts: Tensor, values: Tensor) -> Tensor:
     return rewards + discounts * values
 
 
+def corrected_mean(terms: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Return the mean of terms [B], each times its importance weight [B], [] (arXiv:1511.05952, section 3.4)."""
+    return (terms if weight is None else terms * weight).mean()
+
+
 def squared_error(errors: Tensor, weight: Tensor | None = None) -> Tensor:
     """Return the mean squared error, [], of errors [B] or [N, B], added up over critics."""
     squares = errors.square()
-    return mean(squares if squares.dim() == 1 else squares.sum(0), weight)
+    return corrected_mean(squares if squares.dim() == 1 else squares.sum(0), weight)
 
 
 def huber(errors: Tensor, weight: Tensor | None = None) -> Tensor:
     """Return the mean of Huber's loss with delta = 1 (DQN, Nature 2015, methods), [], of errors [B]."""
     size = errors.abs()
-    return mean((0.5 * size.square()).where(size < 1, size - 0.5), weight)
+    return corrected_mean((0.5 * size.square()).where(size < 1, size - 0.5), weight)
 
 
 def soft_value(values: Tensor, log_prob: Tensor, alpha: Tensor) -> Tensor:
