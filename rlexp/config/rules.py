@@ -87,6 +87,11 @@ def _check_replay(config: Config) -> None:
         raise ConfigError(
             f"algo.learning_starts={config.algo.learning_starts} is more than memory.size={config.memory.size} holds"
         )
+    if config.env.action_bounds == "tanh":
+        raise ConfigError(
+            f"env.action_bounds=tanh is for PPO and A2C: {type(config.algo).__name__} squashes its actions by itself; "
+            "leave it out"
+        )
     if config.fabric.precision == "bf16-true":
         raise ConfigError(
             "fabric.precision=bf16-true: target networks move by less than bfloat16 can hold; give bf16-mixed"
