@@ -41,6 +41,10 @@ PLAYERS = (
     "tests/collect/test_player.py", "tests/collect/test_tensor_player.py", "tests/models/test_policy.py",
     "tests/envs/test_next_step.py", "tests/topology/test_resume.py",
 )  # fmt: skip
+MEMORIES = (
+    "tests/learn/test_ring.py", "tests/learn/test_priorities.py", "tests/learn/test_replay.py",
+    "tests/algos/test_q_losses.py", "tests/config/test_replay_rules.py", "tests/topology/test_resume.py",
+)  # fmt: skip
 RANKS = ("tests/topology/test_transport.py", "tests/topology/test_ranks.py", "tests/topology/test_equality.py")
 RESUME = ("tests/run/test_recorder.py", "tests/files", "tests/topology/test_resume.py", "tests/run/test_merged.py")
 TESTS: dict[str, tuple[str, ...]] = {
@@ -62,6 +66,14 @@ TESTS: dict[str, tuple[str, ...]] = {
         (*MATHS, "tests/learn/test_health.py", "tests/envs/test_next_step.py", *RANKS[1:]),
     ),
     **dict.fromkeys(("learn/stepper", "learn/compiled"), (*MATHS, "tests/learn/test_health.py", RANKS[1])),
+    **dict.fromkeys(("algos/sac", "algos/td3", "algos/dqn", "algos/q_losses", "algos/off_policy"), MEMORIES[2:]),
+    **dict.fromkeys(("learn/replay", "learn/ring", "learn/rows", "learn/priorities", "learn/room"), MEMORIES),
+    **dict.fromkeys(("learn/joint", "learn/part"), ("tests/learn/test_objectives.py", *MATHS)),
+    **dict.fromkeys(
+        ("models/critics", "models/actor_with_critics", "models/q_network", "models/exploring", "models/renorm"),
+        (*MODELS, *MEMORIES[3:]),
+    ),
+    "models/recurrent": ("tests/models/test_recurrent.py",),
     **dict.fromkeys(("collect/player", "collect/tensor_player", "collect/episodes"), PLAYERS),
     "envs/next_step": ("tests/envs/test_next_step.py",),
     **dict.fromkeys(
