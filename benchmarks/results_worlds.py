@@ -47,6 +47,8 @@ class Task:
 
 FIVE, MUJOCO = (1, 2, 3, 4, 5), "tianshou (v3, 1M), {}; CleanRL (v4, training), {}"
 PONG = ("env.backend=envpool", "total_timesteps=2000000", "fabric.precision=bf16-mixed")
+COUPLED = ("fabric.devices=2", "env.num_envs=4", "algo.per_rank_batch_size=128")
+DECOUPLED = ("topology=decoupled", "fabric.devices=3", "algo.per_rank_batch_size=128")
 TASKS = (
     Task("halfcheetah", "HalfCheetah-v5", FIVE, 5000, MUJOCO.format("5,784", "1,443")),
     Task("hopper", "Hopper-v5", FIVE, 2600, MUJOCO.format("2,609", "2,383")),
@@ -56,6 +58,8 @@ TASKS = (
     Task("minigrid", "MiniGrid-DoorKey-5x5-v0", FIVE, 0.96, "zoo, 0.964 (100k)"),
     Task("cartpole_memory", "CartPole-v1", tuple(range(1, 11)), 495, "500, of the whole state (zoo)", (), "memory"),
     Task("cartpole_memory", "CartPole-v1", FIVE, 495, "without memory", ("model=mlp",), "no-memory"),
+    Task("cartpole_memory", "CartPole-v1", (1, 2, 3), 495, "the same on two ranks", COUPLED, "memory-coupled"),
+    Task("cartpole_memory", "CartPole-v1", (1, 2, 3), 495, "the same, two trainers", DECOUPLED, "memory-decoupled"),
     Task("repeat_previous", "popgym-RepeatPreviousEasy-v0", FIVE, 0.95, "1 is the best", (), "repeat"),
     Task(
         "repeat_previous",
