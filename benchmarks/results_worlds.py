@@ -145,7 +145,7 @@ def row(task: Task) -> str:
     reached = ("yes" if mean >= task.target else "no") + ("" if len(done) == len(task.seeds) else " (fewer seeds)")
     value = f"{mean:.{digits}f} ± {spread:.{digits}f}"
     cells = [
-        f"`experiment={task.preset}{' ' + task.words[0] if task.words else ''}` {task.env_id}",
+        f"`experiment={task.preset}{' '.join(('', *task.words))}` {task.env_id}",
         f"{first['env_steps']:,}",
         value,
         each,
