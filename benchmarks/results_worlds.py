@@ -29,7 +29,10 @@ MARKS = {"worlds": "## Other worlds\n", "replay": "## From a replay memory\n"}
 
 @dataclass(frozen=True)
 class Task:
-    """A preset on an environment, its seeds, what it should reach, and what others published."""
+    """A preset on an environment, its seeds, what it should reach, and what others published.
+
+    `sampled` adds a row of sampled actions: rl-baselines3-zoo evaluates MiniGrid so.
+    """
 
     preset: str
     env_id: str
@@ -38,6 +41,7 @@ class Task:
     published: str
     words: tuple[str, ...] = ()
     label: str = ""
+    sampled: bool = False
 
     @property
     def name(self) -> str:
@@ -54,8 +58,8 @@ TASKS = (
     Task("hopper", "Hopper-v5", FIVE, 2600, MUJOCO.format("2,609", "2,383")),
     Task("walker2d", "Walker2d-v5", FIVE, 3600, MUJOCO.format("3,589", "2,288")),
     Task("invertedpendulum", "InvertedPendulum-v5", FIVE, 1000, "CleanRL (v4, training), 963"),
-    Task("minigrid", "MiniGrid-Empty-Random-5x5-v0", FIVE, 0.96, "zoo, 0.968 (100k)"),
-    Task("minigrid", "MiniGrid-DoorKey-5x5-v0", FIVE, 0.96, "zoo, 0.964 (100k)"),
+    Task("minigrid", "MiniGrid-Empty-Random-5x5-v0", FIVE, 0.96, "zoo, 0.968 (100k)", sampled=True),
+    Task("minigrid", "MiniGrid-DoorKey-5x5-v0", FIVE, 0.96, "zoo, 0.964 (100k)", sampled=True),
     Task("cartpole_memory", "CartPole-v1", tuple(range(1, 11)), 495, "500, of the whole state (zoo)", (), "memory"),
     Task("cartpole_memory", "CartPole-v1", FIVE, 495, "without memory", ("model=mlp",), "no-memory"),
     Task("cartpole_memory", "CartPole-v1", (1, 2, 3), 495, "the same on two ranks", COUPLED, "memory-coupled"),
@@ -125,27 +129,40 @@ def run(task: Task, seed: int) -> None:
         if done.returncode:
             print(f"{folder(task, seed).name}: {done.stderr.strip()[-300:]}", flush=True)
             return
+    checkpoint = folder(task, seed) / "checkpoints" / "last.safetensors"
+    if task.sampled and not checkpoint.with_suffix(".eval.json").is_file():
+        words = [f"checkpoint={checkpoint}", "deterministic=false", "episodes=100"]
+        subprocess.run([sys.executable, "-m", "rlexp.evaluate", *words], check=True, capture_output=True)
     values = summary(task, seed)
     print(
         f"{folder(task, seed).name}: {values['eval']['mean_return']:.2f} ({values['wall_seconds']:.0f} s)", flush=True
     )
 
 
-def row(task: Task) -> str:
+def mean_return(task: Task, seed: int, sampled: bool) -> float:
+    """Return that of the greedy evaluation after training, or of the one with sampled actions."""
+    if not sampled:
+        return float(summary(task, seed)["eval"]["mean_return"])
+    return float(json.loads((folder(task, seed) / "checkpoints" / "last.eval.json").read_text())["mean_return"])
+
+
+def row(task: Task, sampled: bool = False) -> str:
     """Return a task's row."""
     done = {seed: found for seed in task.seeds if (found := summary(task, seed))}
-    means = [values["eval"]["mean_return"] for values in done.values()]
+    returns = {seed: mean_return(task, seed, sampled) for seed in done}
+    means = list(returns.values())
     digits = 3 if abs(task.target) < 10 else 1
     spread = statistics.stdev(means) if len(means) > 1 else 0.0
-    each = ", ".join(f"{seed}: {values['eval']['mean_return']:.{digits}f}" for seed, values in done.items())
+    each = ", ".join(f"{seed}: {value:.{digits}f}" for seed, value in returns.items())
     first = next(iter(done.values()))
     seconds = statistics.fmean(values["wall_seconds"] for values in done.values())
     speed = statistics.fmean(values["steps_per_second"] for values in done.values())
     mean = statistics.fmean(means)
     reached = ("yes" if mean >= task.target else "no") + ("" if len(done) == len(task.seeds) else " (fewer seeds)")
     value = f"{mean:.{digits}f} ± {spread:.{digits}f}"
+    words = " ".join((f"experiment={task.preset}", *task.words))
     cells = [
-        f"`experiment={task.preset}{' '.join(('', *task.words))}` {task.env_id}",
+        f"`{words}` {task.env_id}{', sampled actions' if sampled else ''}",
         f"{first['env_steps']:,}",
         value,
         each,
@@ -157,12 +174,14 @@ def row(task: Task) -> str:
 
 def section(table: str, made: str) -> str:
     """Return the section of docs/results.md, of the tasks that have runs."""
-    rows = [row(task) for task in TABLES[table] if any(summary(task, seed) for seed in task.seeds)]
+    done = [task for task in TABLES[table] if any(summary(task, seed) for seed in task.seeds)]
+    rows = [row(task, sampled) for task in done for sampled in ((False, True) if task.sampled else (False,))]
     return f"""{MARKS[table]}
 Made by `make results-{table}`. {made}
 
-Each value is the final greedy evaluation of one seed over 20 episodes, raw returns of whole episodes whatever the
-wrappers do. Runs were made two at a time, with one thread each, so seconds and steps/s are no measure of speed.
+Each value is the final greedy evaluation of one seed over 20 episodes (sampled actions: 100), raw returns of whole
+episodes whatever the wrappers do. Runs were made two at a time, with one thread each, so seconds and steps/s are no
+measure of speed.
 Published values of MuJoCo are of v3 and v4: nobody has published tables of v5; for these tasks they differ little.
 
 | preset, environment | steps | mean over seeds | each seed | target | reached | published | seconds a run | steps/s |
