@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from omegaconf import OmegaConf
 
 from rlexp.errors import ConfigError
 from rlexp.files.metrics import read_rows
 from rlexp.files.places import BEST, LAST
 from rlexp.files.summary import Summary
+from rlexp.report.read import saved_settings
 
 if TYPE_CHECKING:
     import pandas  # type: ignore[import-untyped]  # an extra
@@ -57,7 +55,8 @@ def runs(directory: str | Path = "outputs") -> list[dict[str, Any]]:
     A record holds what summary.json does, `directory`, and the experiment's settings by their keys, such as
     `algo.gamma`. `pandas.DataFrame(rlexp.runs())`, or `runs_frame`, makes a table of them.
     """
-    return [_record(path.parent) for path in sorted(Path(directory).glob("**/summary.json"))]
+    found = [path.parent for path in sorted(Path(directory).glob("**/summary.json"))]
+    return [{"directory": path, **Summary(path).peek(), **saved_settings(path)[0]} for path in found]
 
 
 def runs_frame(directory: str | Path = "outputs") -> pandas.DataFrame:
@@ -71,17 +70,3 @@ def runs_frame(directory: str | Path = "outputs") -> pandas.DataFrame:
     except ImportError:
         raise ConfigError("runs_frame needs pandas; install it with: pip install pandas") from None
     return pandas.DataFrame(runs(directory))
-
-
-def _record(run_dir: Path) -> dict[str, Any]:
-    settings = run_dir / ".hydra" / "config.yaml"
-    values = OmegaConf.to_container(OmegaConf.load(settings)) if settings.is_file() else {}
-    return {"directory": run_dir, **Summary(run_dir).peek(), **dict(_leaves(values))}
-
-
-def _leaves(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value

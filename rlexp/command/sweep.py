@@ -25,11 +25,12 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from rlexp.command.sweep_jobs import Sweep, SweepJob, job_name, registry, short_names, swept_keys, values_of
+from rlexp.command.sweep_jobs import Sweep, SweepJob, job_name, registry, swept_keys, values_of
 from rlexp.config.explain import explain
 from rlexp.errors import ConfigError
 from rlexp.launch import early
 from rlexp.launch.stopping import note_stop, noted_stop
+from rlexp.show.tables import short_names
 
 SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 STOPPED = "RLEXP_STOPPED"

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rlexp.show.tables import short_names
+
 LONGEST_VALUE = 24
 
 LONGEST_NAME = 100
@@ -51,19 +53,6 @@ def values_of(overrides: Sequence[str]) -> dict[str, str]:
 def key_of(word: str) -> str:
     """Return the key of an override."""
     return word.lstrip("+~").partition("=")[0]
-
-
-def short_names(keys: Sequence[str]) -> dict[str, str]:
-    """Return the last part of each key, with as many parts before it as it takes to distinguish the keys."""
-    names = {}
-    for key in keys:
-        parts = key.split(".")
-        tails = (".".join(parts[-count:]) for count in range(1, len(parts) + 1))
-        names[key] = next(
-            tail for tail in tails
-            if tail == key or not any(other != key and f".{other}".endswith(f".{tail}") for other in keys)
-        )  # fmt: skip
-    return names
 
 
 def swept_keys(jobs: Sequence[SweepJob]) -> list[str]:

@@ -6,19 +6,18 @@ import csv
 import os
 import shlex
 import shutil
-import statistics
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlexp.command.sweep_jobs import Sweep, SweepJob, key_of, short_names, swept_keys
+from rlexp.command.sweep_jobs import Sweep, SweepJob, key_of, swept_keys
 from rlexp.files.summary import Summary
-from rlexp.show.lines import PLAIN, decimals, hydra_quoted, number, program, shown
+from rlexp.show.lines import PLAIN, hydra_quoted, number, program, shown
+from rlexp.show.tables import aligned, short_names
 
 NOT_STARTED = "not started"
-SEED = "seed"
 SHORTEST_REASON = 20
 """Characters of a reason that are shown in the table however narrow the terminal is."""
 
@@ -54,7 +53,7 @@ def table(found: Sequence[Outcome], width: int) -> list[str]:
         values, summary = outcome.job.values, outcome.summary
         row = [str(outcome.job.number), *(values.get(key, "") for key in keys), outcome.state]
         rows.append([*row, number(summary.get("objective")), number(summary.get("steps_per_second"), 0)])
-    lines = _aligned(rows, right={0, len(rows[0]) - 1, len(rows[0]) - 2})
+    lines = aligned(rows, right={0, len(rows[0]) - 1, len(rows[0]) - 2})
     if not any(outcome.error for outcome in found):
         return lines
     room = max(SHORTEST_REASON, width - len(lines[0]) - 2)
@@ -69,38 +68,17 @@ def _short(text: str, room: int) -> str:
     return text if len(text) <= room else f"{text[: room - 3]}..."
 
 
-def _aligned(rows: Sequence[Sequence[str]], right: set[int]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
+def compared(found: Sequence[Outcome], width: int) -> list[str]:
+    """Return the comparison of the settings over their seeds, and what weakens it; nothing where no job has a score."""
+    from rlexp.report.groups import grouped  # numpy, which the start of a run need not wait for
+    from rlexp.report.read import record_of
+    from rlexp.report.table import table as comparison
+    from rlexp.report.table import warnings
 
-
-def over_seeds(found: Sequence[Outcome]) -> list[tuple[str, float, float, int]]:
-    """Return for each setting the mean and standard deviation of its returns over seeds, and how many seeds there are.
-
-    The standard deviation is that of the population, as in summary.json; jobs that are not completed do not count.
-    """
-    keys = swept_keys([outcome.job for outcome in found])
-    if SEED not in keys:
+    groups = grouped([record_of(outcome.job.directory) for outcome in found if outcome.summary])
+    if not any(group.counted for group in groups):
         return []
-    names = short_names(keys)
-    settings: dict[str, list[float]] = {}
-    for outcome in found:
-        values = outcome.job.values
-        name = " ".join(f"{names[key]}={values.get(key, '')}" for key in keys if key != SEED) or "all seeds"
-        returns = settings.setdefault(name, [])
-        if outcome.state == "completed" and outcome.summary.get("objective") is not None:
-            returns.append(float(outcome.summary["objective"]))
-    return [
-        (name, statistics.fmean(returns), statistics.pstdev(returns), len(returns))
-        for name, returns in settings.items()
-        if returns
-    ]
+    return ["", *comparison(groups, width), *(f"warning: {line}" for line in warnings(groups))]
 
 
 def write_csv(path: Path, found: Sequence[Outcome]) -> None:
@@ -151,13 +129,7 @@ def sweep_lines(sweep: Sweep, here: Path, typed: Sequence[str]) -> tuple[list[st
     good = all(outcome.state == "completed" for outcome in found)
     width = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 200
     lines = ["", "sweep:", shown(sweep.directory, here), "", *table(found, width)]
-    seeds = over_seeds(found)
-    if seeds:
-        rows = [["setting", "mean return", "standard deviation", "seeds"]]
-        rows += [
-            [name, number(mean), number(spread, decimals(mean)), str(count)] for name, mean, spread, count in seeds
-        ]
-        lines += ["", *_aligned(rows, right={1, 2, 3})]
+    lines += compared(found, width)
     path = sweep.directory / "sweep.csv"
     try:
         write_csv(path, found)

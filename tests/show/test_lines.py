@@ -3,7 +3,6 @@
 import csv
 import json
 import shlex
-import statistics
 import sys
 from pathlib import Path
 
@@ -14,12 +13,13 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard.summary import hparams
 
 from rlexp.command.paths import with_run_directory
-from rlexp.command.sweep_jobs import Sweep, SweepJob, job_name, short_names, swept_keys
-from rlexp.command.sweep_table import outcomes, over_seeds, sweep_lines, table
+from rlexp.command.sweep_jobs import Sweep, SweepJob, job_name, swept_keys
+from rlexp.command.sweep_table import compared, outcomes, sweep_lines, table
 from rlexp.files.rewind import cut_evaluations
 from rlexp.files.summary import write_json
 from rlexp.files.tensorboard import given_first, hyperparameters, named
 from rlexp.show.lines import evaluate_command, hydra_quoted, program, resume_command, run_lines, shown
+from rlexp.show.tables import short_names
 from tests.helpers import composed
 
 ODD = [
@@ -135,7 +135,10 @@ def sweep(tmp_path):
             values |= {"state": "failed", "error": "rank 0: RuntimeError: " + "the rod is made of glass " * 9}
         else:
             values |= {"objective": next(returns), "eval": {"std_return": 0.5}}
+        values |= {"seed": number % 3, "env_id": "CartPole-v1", "algo": "ppo"}
         write_json(jobs[-1].directory / "summary.json", values)
+        (jobs[-1].directory / ".hydra").mkdir()
+        (jobs[-1].directory / ".hydra" / "config.yaml").write_text(f"algo: {{gamma: {0.9 if number < 3 else 0.99}}}")
     return Sweep(tmp_path, jobs)
 
 
@@ -150,10 +153,13 @@ def test_the_table_fits_the_width_and_below_it_the_reason_is_whole(sweep):
     assert lines[7:] == ["", "job 4: rank 0: RuntimeError: " + "the rod is made of glass " * 9]
 
 
-def test_settings_are_summed_up_over_the_seeds_that_are_completed(sweep):
-    first, second = over_seeds(outcomes(sweep))
-    assert first == ("gamma=0.9", 2.0, pytest.approx(statistics.pstdev([1, 2, 3])), 3)
-    assert second == ("gamma=0.99", 10.0, 0.0, 1)
+def test_settings_are_compared_over_the_seeds_that_are_completed(sweep):
+    lines = compared(outcomes(sweep), 80)
+    assert lines[1].split()[:3] == ["setting", "mean", "IQM"]
+    assert lines[2].split() == ["gamma=0.9", "2.00", "2.00", "1.00", "to", "3.00", "3", "1,234"]
+    assert lines[3].split() == ["gamma=0.99", "10.0", "10.0", "-", "1", "1,234", "*"]
+    assert lines[4] == "warning: not counted: 1 failed"
+    assert "fewer than 5 seeds" in lines[5]
 
 
 def test_the_sweep_is_written_to_csv_and_can_be_continued_by_the_command_shown(sweep, tmp_path):

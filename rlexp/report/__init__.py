@@ -1,0 +1,1 @@
+"""What many runs show together: their statistics, a table, a page."""
