@@ -33,7 +33,7 @@ EXTRAS := $(EXTRAS_VENV)/.installed
 .DEFAULT_GOAL := help
 # Two pips must not write into .venv at once.
 .NOTPARALLEL:
-.PHONY: help cartpole lunarlander sweep halfcheetah minigrid atari bipedalwalker results results-worlds results-replay bench bench-replay bench-extras bench-compare bench-plots bench-solved bench-startup \
+.PHONY: help cartpole lunarlander sweep tune halfcheetah minigrid atari bipedalwalker results results-worlds results-replay bench bench-replay bench-extras bench-compare bench-plots bench-solved bench-startup \
 	bench-memory bench-tensors pictures worlds distributed same house mutants test test-slow test-extras torture lint format reference tensorboard constraints clean \
 	clean-outputs
 
@@ -50,6 +50,9 @@ lunarlander: $(BOX2D) ## the same on LunarLander (installs Box2D)
 
 sweep: $(BASE) ## CartPole with seeds 1, 2 and 3, and a table of them
 	$(PY) -m rlexp.main --multirun experiment=cartpole seed=1,2,3 $(ARGS)
+
+tune: $(DEV) ## a search of PPO's settings on CartPole: 30 trials, pruned (ARGS="hydra.sweeper.trials=60")
+	$(PY) -m rlexp.main --multirun search=ppo experiment=cartpole eval.every=10240 eval.episodes=10 $(ARGS)
 
 halfcheetah: $(EXTRAS) ## PPO on MuJoCo's HalfCheetah (installs the extras into .venv-extras)
 	$(EXTRAS_PY) -m rlexp.main experiment=halfcheetah capture_video=true $(ARGS)

@@ -92,9 +92,10 @@ ADVICE = {
     "give keys on the command line, or write a file conf/experiment/NAME.yaml and give experiment=NAME": (
         "config_file conf_file cfg_file yaml yaml_file params_file default_config arg_file conf config"
     ),
-    "a search of settings is a sweep: --multirun algo.learning_rate=1e-3,3e-4": (
+    "a search of settings: --multirun search=ppo hydra.sweeper.trials=30 (docs/search.md); a grid of them: --multirun "
+    "algo.learning_rate=1e-3,3e-4": (
         "hparams_search optimize optimize_hyperparameters tune n_trials trials sampler pruner study_name storage "
-        "n_startup_trials optuna hpo search sweep_config optimized_metric "
+        "n_startup_trials optuna hpo sweep_config optimized_metric "
         "trial_id max_total_trials n_evaluations optimization_log_path no_optim_plots"
     ),
     "training is measured in environment steps: total_timesteps=100000; eval.episodes=10 are those after it": (

@@ -90,6 +90,11 @@ def read(arguments: Sequence[str]) -> list[str]:
     words = _of_swept_algorithms(_named_by_backend(_with_loggers(words)))
     words = [f"plugins=[{word[8:]}]" if re.match(r"plugins=[^\[]", word) else word for word in words]
     check_arguments(words)
+    searching = [
+        word for word in words if word.startswith(("search=", "hydra/sweeper=")) and not word.endswith("=null")
+    ]
+    if searching and not {"-m", "--multirun"} & set(words):
+        raise ConfigError(f"{searching[0]} is for several runs; add --multirun")
     return words
 
 

@@ -88,8 +88,10 @@ class Watch(Callback):
             Refused: at least one job cannot run.
         """
         _Known.sweep = sweep = Sweep(Path(str(config.hydra.sweep.dir)).absolute())
-        registry(sweep.directory).unlink(missing_ok=True)
         own = config.hydra.sweeper.get("_target_") != SWEEPER
+        sweep.compares = not own
+        if not (own and config.sweep.skip_completed):
+            registry(sweep.directory).unlink(missing_ok=True)
         words = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
         words += list(config.hydra.overrides.task)
         try:
@@ -104,7 +106,7 @@ class Watch(Callback):
         with contextlib.suppress(OmegaConfBaseException, ValueError):
             _ = config.hydra.sweep.subdir  # keeps the swept keys in the cache of this config, which jobs inherit
         if not own:
-            _check_all(config, BasicSweeper.split_arguments(overrides, None)[0], sweep, self.check)
+            check_jobs(config, BasicSweeper.split_arguments(overrides, None)[0], sweep)
         if "joblib" in str(config.hydra.launcher.get("_target_")):
             _forward_signals()
 
@@ -127,14 +129,19 @@ def _values_of_axes(overrides: Sequence[Any]) -> dict[str, list[str]]:
     return found
 
 
-def _check_all(
-    config: DictConfig, batch: Sequence[Sequence[str]], sweep: Sweep, check: Callable[[DictConfig], Any]
-) -> None:
+def check_jobs(config: DictConfig, batch: Sequence[Sequence[str]], sweep: Sweep | None = None) -> None:
     """Compose and check every job, note where it will be, and refuse the sweep if one cannot run.
+
+    Args:
+        config: of the sweep, with Hydra's node.
+        batch: words of each job.
+        sweep: where the jobs are noted; None: nowhere, they are examples.
 
     Raises:
         Refused: see there.
     """
+    noted = sweep if sweep is not None else Sweep(Path())
+    check = Watch.check
     loader = GlobalHydra.instance().config_loader()
     before = HydraConfig.instance().cfg
     errors: dict[int, str] = {}
@@ -145,8 +152,8 @@ def _check_all(
                 with open_dict(job):
                     job.hydra.job.num, job.hydra.job.id = number, str(number)
                 HydraConfig.instance().set_config(job)
-                folder = sweep.directory / str(job.hydra.sweep.subdir)
-                sweep.jobs.append(SweepJob(number, tuple(job.hydra.overrides.task), Path(os.path.abspath(folder))))
+                folder = noted.directory / str(job.hydra.sweep.subdir)
+                noted.jobs.append(SweepJob(number, tuple(job.hydra.overrides.task), Path(os.path.abspath(folder))))
                 with open_dict(job):
                     del job["hydra"]
                 check(job)
@@ -158,7 +165,7 @@ def _check_all(
         HydraConfig.instance().cfg = before
     if errors:
         raise Refused(_refusals([list(words) for words in batch], errors))
-    _check_directories(sweep)
+    _check_directories(noted)
 
 
 def _check_directories(sweep: Sweep) -> None:

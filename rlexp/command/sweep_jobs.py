@@ -32,15 +32,21 @@ class SweepJob:
 
 @dataclass
 class Sweep:
-    """A sweep that this process has started: its directory, and its jobs as far as they are known before they run."""
+    """A sweep that this process has started: its directory, and its jobs as far as they are known before they run.
+
+    `compares`: whether its jobs are compared at the end; those of a search are not.
+    """
 
     directory: Path
     jobs: list[SweepJob] = field(default_factory=list)
+    compares: bool = True
 
     def all_jobs(self) -> list[SweepJob]:
         """Return the jobs, those that a sweeper made up on the way included, in the order of their numbers."""
-        jobs = {job.number: job for job in [*_recorded(self.directory), *self.jobs]}
-        return [jobs[number] for number in sorted(jobs)]
+        jobs: dict[Path, SweepJob] = {}
+        for job in [*_recorded(self.directory), *self.jobs]:
+            jobs.setdefault(job.directory, job)  # one that was continued keeps its number
+        return sorted(jobs.values(), key=lambda job: job.number)
 
 
 def values_of(overrides: Sequence[str]) -> dict[str, str]:
@@ -60,7 +66,8 @@ def swept_keys(jobs: Sequence[SweepJob]) -> list[str]:
     found: dict[str, set[str | None]] = {}
     for job in jobs:
         for key in job.values:
-            found.setdefault(key, set())
+            if not key.startswith("sweep."):  # what a search tells its jobs
+                found.setdefault(key, set())
     for job in jobs:
         for key, values in found.items():
             values.add(job.values.get(key))

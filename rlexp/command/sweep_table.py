@@ -36,8 +36,8 @@ class Outcome:
 
     @property
     def error(self) -> str:
-        """Return why it failed, or was stopped."""
-        return str(self.summary.get("error") or "")
+        """Return why it failed, was interrupted, or ended early."""
+        return str(self.summary.get("error") or self.summary.get("stopped") or "")
 
 
 def outcomes(sweep: Sweep) -> list[Outcome]:
@@ -129,7 +129,7 @@ def sweep_lines(sweep: Sweep, here: Path, typed: Sequence[str]) -> tuple[list[st
     good = all(outcome.state == "completed" for outcome in found)
     width = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 200
     lines = ["", "sweep:", shown(sweep.directory, here), "", *table(found, width)]
-    lines += compared(found, width)
+    lines += compared(found, width) if sweep.compares else []
     path = sweep.directory / "sweep.csv"
     try:
         write_csv(path, found)

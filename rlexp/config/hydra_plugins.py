@@ -16,7 +16,7 @@ PLUGINS = {
         "rq": f"pip install hydra-rq-launcher {HYDRA}",
     },
     "hydra/sweeper": {
-        "optuna": f'pip install hydra-optuna-sweeper {HYDRA} "optuna<3"',
+        "optuna": 'pip install "rlexp[search]"',
         "ax": f"pip install hydra-ax-sweeper {HYDRA}",
         "nevergrad": f"pip install hydra-nevergrad-sweeper {HYDRA}",
     },
@@ -58,6 +58,8 @@ def near_group(key: str) -> str | None:
 def needed(key: str) -> str | None:
     """Return which choice has a key of the Hydra namespace that is not there, such as hydra.launcher.n_jobs."""
     node = ".".join(key.split(".")[:2])
+    if key.startswith(("hydra.sweeper.sampler_options.", "hydra.sweeper.pruner_options.")):
+        return f"{key} is an argument that Optuna's own default decides so far; write +{key}=VALUE"
     choices = {
         "hydra.launcher": "hydra/launcher=joblib, which is one with settings; the default runs one job at a time",
         "hydra.sweeper": "another hydra/sweeper, such as optuna; the default has none but max_batch_size and params",

@@ -118,6 +118,7 @@ class SweepConfig:
     """What a sweep does in a directory that it has been in before."""
 
     skip_completed: bool = setting(False, "Leave out jobs that are completed, resume interrupted and failed ones.")
+    report_to: str | None = setting(None, "Set by hydra/sweeper=optuna: the trial that evaluations are reported to.")
 
 
 @dataclass

@@ -138,6 +138,10 @@ def build_callbacks(config: Config) -> list[Callback]:
         except Exception as error:
             given = dict(entry.kwargs)
             raise ConfigError(f"{entry.key}: {entry.path} does not take {given}: {described(error)}") from error
+    if config.sweep.report_to is not None:
+        from rlexp.learn.search import SearchReport  # which derives from Callback
+
+        built.append(SearchReport(config.sweep.report_to))
     return built
 
 

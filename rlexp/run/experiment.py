@@ -192,7 +192,8 @@ class RecordOfRank0(Record):
     def progress(self) -> dict[str, Any]:
         """Return how far the run came; steps per second are those of the loop, without start-up and evaluation."""
         recorder = self._recorder
-        return {
+        early = {"stopped": recorder.stopped} if recorder.stopped is not None else {}
+        return early | {
             "world_size": self._rank.size,
             "env_steps": recorder.env_steps,
             "updates": recorder.updates,

@@ -122,7 +122,7 @@ def merged(stored: Config, wanted: Config, keys: set[str] | None, run_dir: Path)
             f"total_timesteps={wanted.total_timesteps} is less than the run's {stored.total_timesteps}; "
             "on resume it can only grow"
         )
-    config = dataclasses.replace(stored)
+    config = dataclasses.replace(stored, sweep=wanted.sweep)  # a stranger's checkpoint reports nowhere
     for key, value in changed.items():
         if key != "resume" and not key.startswith("sweep."):
             config = _replaced(config, key.split("."), value)

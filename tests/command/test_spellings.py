@@ -326,16 +326,16 @@ train=false                             -> says: the command trains
 task_name=x                             -> hydra.run.dir=outputs/runs/x
 tags=[a,b]                              -> says: metrics.csv
 callbacks=default                       -> taken
-hparams_search=mnist_optuna             -> says: a search of settings is a sweep
+hparams_search=mnist_optuna             -> says: a search of settings: --multirun search=ppo
 -params learning_rate:0.01 n_steps:64   -> algo.learning_rate=0.01, algo.num_steps=64
 --hyperparams learning_rate:0.01        -> algo.learning_rate=0.01
 -conf x.yml                             -> says: conf/experiment/NAME.yaml
 --conf-file x.yml                       -> says: conf/experiment/NAME.yaml
--optimize                               -> says: a search of settings is a sweep
---n-trials 100                          -> says: a search of settings is a sweep
---sampler tpe                           -> says: a search of settings is a sweep
---pruner median                         -> says: a search of settings is a sweep
---study-name x                          -> says: a search of settings is a sweep
+-optimize                               -> says: a search of settings: --multirun search=ppo
+--n-trials 100                          -> says: a search of settings: --multirun search=ppo
+--sampler tpe                           -> says: a search of settings: --multirun search=ppo
+--pruner median                         -> says: a search of settings: --multirun search=ppo
+--study-name x                          -> says: a search of settings: --multirun search=ppo
 --uuid                                  -> says: it is not there
 --gym-packages x                        -> says: wrappers are listed
 stats_window_size=100                   -> says: it is not there
@@ -398,7 +398,7 @@ resume=outputs/x lr=1e-3                -> algo.learning_rate=1e-3
 resume=outputs/x --n-timesteps 1000     -> total_timesteps=1000
 gpus=[0,1]                              -> accelerator=cuda fabric.devices=2
 video_folder=x                          -> says: into videos/
-trial_id=3                              -> says: a search of settings is a sweep
+trial_id=3                              -> says: a search of settings: --multirun search=ppo
 use_gae=true                            -> says: it is not there
 """
 """A command line, and the words to write instead; `taken`: as it is, or as what follows; `says`: advice with this."""
@@ -584,7 +584,7 @@ def test_values_that_others_use_are_answered_with_values_that_compose():
         ("hydra/launcher", "joblib", 'pip install "rlexp[joblib]"'),
         ("hydra/launcher", "submitit_local", 'pip install hydra-submitit-launcher "hydra-core<1.4"'),
         ("hydra/launcher", "ray", 'pip install hydra-ray-launcher "hydra-core<1.4" "cloudpickle<3"'),
-        ("hydra/sweeper", "optuna", 'pip install hydra-optuna-sweeper "hydra-core<1.4" "optuna<3"'),
+        ("hydra/sweeper", "optuna", 'pip install "rlexp[search]"'),
         ("hydra/sweeper", "ax", 'pip install hydra-ax-sweeper "hydra-core<1.4"'),
         ("hydra/sweeper", "nevergrad", 'pip install hydra-nevergrad-sweeper "hydra-core<1.4"'),
     ],

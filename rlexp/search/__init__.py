@@ -1,0 +1,1 @@
+"""Search of settings: what is tried, by which jobs, and what is best."""

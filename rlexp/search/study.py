@@ -1,0 +1,151 @@
+"""The study of a search: an Optuna study in a file that other processes can write into, and its trials."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlexp.errors import ConfigError
+from rlexp.learn.search import PRUNER, opened, pruner_of
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.samplers import BaseSampler
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
+SAMPLERS = {
+    "tpe": "TPESampler", "random": "RandomSampler", "gp": "GPSampler", "cmaes": "CmaEsSampler", "qmc": "QMCSampler",
+}  # fmt: skip
+"""Optuna's, by the names that `hydra.sweeper.sampler` takes."""
+JOURNAL = "search.journal"
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """Settings of a search.
+
+    Attributes:
+        trials: of the whole study; those of earlier commands count.
+        sampler: a key of SAMPLERS.
+        sampler_options: arguments of it.
+        pruner: a key of `rlexp.learn.search.PRUNERS`.
+        pruner_options: arguments of it.
+        promising: share of the best trials so far that are run with all seeds; 1: all.
+        storage: URL of a database, such as sqlite:///search.db; None: a journal in the sweep's directory.
+        study: name of the study in it.
+    """
+
+    trials: int
+    sampler: str = "tpe"
+    sampler_options: dict[str, Any] = field(default_factory=dict)
+    pruner: str = "median"
+    pruner_options: dict[str, Any] = field(default_factory=dict)
+    promising: float = 1.0
+    storage: str | None = None
+    study: str = "rlexp"
+
+
+class Search:
+    """A study, and what its trials need.
+
+    Raises:
+        ConfigError: a setting is wrong, or the storage cannot be opened.
+    """
+
+    def __init__(self, settings: SearchSettings, folder: Path, seed: int) -> None:
+        if settings.trials < 1:
+            raise ConfigError(f"hydra.sweeper.trials={settings.trials} is out of range; allowed: from 1 on")
+        if not 0 < settings.promising <= 1:
+            raise ConfigError(f"hydra.sweeper.promising={settings.promising} is out of range; allowed: 0 < value <= 1")
+        self.settings = settings
+        self.place = settings.storage or f"journal:{(folder / JOURNAL).resolve()}"
+        pruner_of(settings.pruner, settings.pruner_options)
+        self.study = self._opened(_sampler(settings, seed))
+        self.study.set_user_attr(PRUNER, {"name": settings.pruner, "options": settings.pruner_options})
+
+    def _opened(self, sampler: BaseSampler) -> Study:
+        import optuna  # an extra, and seconds
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        name = self.settings.study
+        return optuna.create_study(
+            storage=opened(self.place), sampler=sampler, study_name=name, direction="maximize", load_if_exists=True
+        )
+
+    def word(self, trial: FrozenTrial) -> str:
+        """Return the word by which a job reports its evaluations to a trial."""
+        return f"sweep.report_to='{self.place}#{self.settings.study}#{trial.number}'"
+
+    def unfinished(self) -> list[FrozenTrial]:
+        """Return the trials that an earlier command began and did not end."""
+        return self._in_state("RUNNING")
+
+    def left(self) -> int:
+        """Return how many trials are still to be begun."""
+        return max(0, self.settings.trials - len(self.study.get_trials(deepcopy=False)))
+
+    def ask(self, count: int, distributions: dict[str, BaseDistribution]) -> list[FrozenTrial]:
+        """Begin so many trials."""
+        numbers = [self.study.ask(distributions).number for _ in range(count)]
+        return [trial for trial in self.study.get_trials() if trial.number in numbers]
+
+    def is_pruned(self, trial: FrozenTrial) -> bool:
+        """Return whether a job of the trial was ended because it was worse than others at the same step."""
+        return bool(self._now(trial).user_attrs.get("pruned"))
+
+    def is_promising(self, score: float) -> bool:
+        """Return whether a score of the first seed is among the best share of those so far."""
+        scores = sorted(
+            (trial.user_attrs["scores"][0] for trial in self.study.get_trials() if trial.user_attrs.get("scores")),
+            reverse=True,
+        )
+        keep = math.ceil(self.settings.promising * (len(scores) + 1))
+        return bool(sum(other > score for other in scores) < keep)
+
+    def tell(self, trial: FrozenTrial, scores: Sequence[float]) -> None:
+        """End a trial with the scores of its seeds; without a score it has failed."""
+        from optuna.trial import Trial, TrialState
+
+        own = [score for score in scores if math.isfinite(score)]
+        handle = Trial(self.study, trial._trial_id)
+        if self.is_pruned(trial):
+            self.study.tell(handle, state=TrialState.PRUNED)
+        elif len(own) < len(scores) or not own:
+            self.study.tell(handle, state=TrialState.FAIL)
+        else:
+            handle.set_user_attr("scores", list(own))
+            self.study.tell(handle, sum(own) / len(own))
+
+    def count(self, state: str) -> int:
+        """Return how many trials are in a state of Optuna's, such as PRUNED."""
+        return len(self._in_state(state))
+
+    def best(self) -> FrozenTrial | None:
+        """Return the completed trial of the highest mean score; of equal ones that with more seeds."""
+        done = self._in_state("COMPLETE")
+        return max(done, key=lambda trial: (trial.value, len(trial.user_attrs["scores"])), default=None)
+
+    def _in_state(self, state: str) -> list[FrozenTrial]:
+        return [trial for trial in self.study.get_trials() if trial.state.name == state]
+
+    def _now(self, trial: FrozenTrial) -> FrozenTrial:
+        return self.study.get_trials()[trial.number]
+
+
+def _sampler(settings: SearchSettings, seed: int) -> BaseSampler:
+    import optuna  # an extra, and seconds
+
+    if settings.sampler not in SAMPLERS:
+        raise ConfigError(f"hydra.sweeper.sampler={settings.sampler} is not a choice; allowed: {', '.join(SAMPLERS)}")
+    kind = getattr(optuna.samplers, SAMPLERS[settings.sampler])
+    try:
+        made: BaseSampler = kind(**{"seed": seed, **settings.sampler_options})
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"hydra.sweeper.sampler_options={settings.sampler_options}: {error}") from None
+    except ImportError as error:
+        raise ConfigError(f"hydra.sweeper.sampler={settings.sampler} needs another package: {error}") from None
+    return made
