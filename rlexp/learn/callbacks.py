@@ -139,9 +139,8 @@ def build_callbacks(config: Config) -> list[Callback]:
             given = dict(entry.kwargs)
             raise ConfigError(f"{entry.key}: {entry.path} does not take {given}: {described(error)}") from error
     if config.sweep.report_to is not None:
-        from rlexp.learn.search import SearchReport  # which derives from Callback
-
-        built.append(SearchReport(config.sweep.report_to))
+        report = plugins.imported("rlexp.learn.search:SearchReport", Callback, "sweep.report_to")
+        built.append(report(report_to=config.sweep.report_to))
     return built
 
 

@@ -69,8 +69,9 @@ def search(settings: Mapping[str, Any], words: Sequence[str], config: DictConfig
         return [_objective(done) for done in launcher.launch([list(job) for job in jobs], initial_job_idx=first)]
 
     at_once = settings["at_once"] or jobs_at_once(config.hydra.launcher)
-    jobs = begun.all_jobs()
-    number, known = 1 + max((job.number for job in jobs), default=-1), frozenset(job.directory.name for job in jobs)
+    earlier = begun.all_jobs()
+    number = 1 + max((job.number for job in earlier), default=-1)
+    known = frozenset(job.directory.name for job in earlier)
     Runner(made, space, launch, at_once, number, known, lambda: bool(noted_stop())).run()
     print("\n".join(result_lines(made, space.fixed, GROUPS, folder, Path(Command.here))), flush=True)
 
