@@ -55,8 +55,8 @@ def search(settings: Mapping[str, Any], words: Sequence[str], config: DictConfig
     given = [f"{key}={value}" for key, value in (settings["params"] or {}).items()]
     try:
         space = space_of(OverridesParser.create(config_loader=loader).parse_overrides([*given, *words]))
-        known = {field.name for field in fields(SearchSettings)}
-        plain = {key: _plain(value) for key, value in settings.items() if key in known}
+        names = {field.name for field in fields(SearchSettings)}
+        plain = {key: _plain(value) for key, value in settings.items() if key in names}
         folder.mkdir(parents=True, exist_ok=True)
         made = Search(SearchSettings(**plain), folder, settings["sampler_seed"])
     except HydraException as error:
