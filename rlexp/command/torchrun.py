@@ -11,9 +11,15 @@ def torchrun_overrides(arguments: list[str]) -> list[str]:
     """Return what torchrun decides: the number of ranks, and for ranks other than 0 that they make no directory.
 
     Raises:
-        ConfigError: the arguments say otherwise, or ask for a sweep.
+        ConfigError: the arguments say otherwise, or ask for a sweep, or several tasks would train the same run.
     """
     if "TORCHELASTIC_RUN_ID" not in os.environ:
+        tasks = os.environ.get("SLURM_STEP_NUM_TASKS", "1")
+        if tasks != "1":
+            raise ConfigError(
+                f"srun started {tasks} tasks, and each would train the same run; give srun -n 1, since rlexp starts "
+                "the ranks of fabric.devices itself, or start torchrun (docs/distributed.md)"
+            )
         return []
     if {"-m", "--multirun"} & set(arguments):
         raise ConfigError("a sweep starts its own processes; run --multirun with python instead of torchrun")

@@ -9,8 +9,8 @@ HYDRA = '"hydra-core<1.4"'
 PLUGINS = {
     "hydra/launcher": {
         "joblib": 'pip install "rlexp[joblib]"',
-        "submitit_local": f"pip install hydra-submitit-launcher {HYDRA}",
-        "submitit_slurm": f"pip install hydra-submitit-launcher {HYDRA}",
+        "submitit_local": 'pip install "rlexp[submitit]"',
+        "submitit_slurm": 'pip install "rlexp[submitit]"',
         "ray": f'pip install hydra-ray-launcher {HYDRA} "cloudpickle<3"',
         "ray_aws": f'pip install hydra-ray-launcher {HYDRA} "cloudpickle<3"',
         "rq": f"pip install hydra-rq-launcher {HYDRA}",

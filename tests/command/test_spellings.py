@@ -582,7 +582,7 @@ def test_values_that_others_use_are_answered_with_values_that_compose():
     ("group", "choice", "command"),
     [
         ("hydra/launcher", "joblib", 'pip install "rlexp[joblib]"'),
-        ("hydra/launcher", "submitit_local", 'pip install hydra-submitit-launcher "hydra-core<1.4"'),
+        ("hydra/launcher", "submitit_local", 'pip install "rlexp[submitit]"'),
         ("hydra/launcher", "ray", 'pip install hydra-ray-launcher "hydra-core<1.4" "cloudpickle<3"'),
         ("hydra/sweeper", "optuna", 'pip install "rlexp[search]"'),
         ("hydra/sweeper", "ax", 'pip install hydra-ax-sweeper "hydra-core<1.4"'),
