@@ -26,6 +26,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from rlexp.command.sweep_jobs import Sweep, SweepJob, job_name, registry, swept_keys, values_of
+from rlexp.command.sweep_progress import Progress
 from rlexp.config.explain import explain
 from rlexp.errors import ConfigError
 from rlexp.launch import early
@@ -55,6 +56,7 @@ class _Known:
     """What this process knows of a sweep."""
 
     sweep: Sweep | None = None
+    progress: Progress | None = None
     swept: tuple[str, ...] = ()
 
 
@@ -109,10 +111,19 @@ class Watch(Callback):
             check_jobs(config, BasicSweeper.split_arguments(overrides, None)[0], sweep)
         if "joblib" in str(config.hydra.launcher.get("_target_")):
             _forward_signals()
+        _Known.progress = Progress(sweep, "basic_launcher" not in str(config.hydra.launcher.get("_target_")))
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        """Forget a job's configs, which Hydra would keep until the sweep has ended."""
+        """Say how the sweep is doing; forget the job's configs, which Hydra would keep until the sweep has ended."""
         job_return.cfg = job_return.hydra_cfg = None
+        if _Known.progress is not None and len(_Known.progress.jobs()) > 1:
+            _Known.progress.say()
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Report no more."""
+        if _Known.progress is not None:
+            _Known.progress.close()
+            _Known.progress = None
 
 
 def _values_of_axes(overrides: Sequence[Any]) -> dict[str, list[str]]:

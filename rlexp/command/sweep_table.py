@@ -35,6 +35,12 @@ class Outcome:
         return str(self.summary.get("state", NOT_STARTED))
 
     @property
+    def score(self) -> float | None:
+        """Return the objective of its run."""
+        value = self.summary.get("objective")
+        return None if value is None else float(value)
+
+    @property
     def error(self) -> str:
         """Return why it failed, was interrupted, or ended early."""
         return str(self.summary.get("error") or self.summary.get("stopped") or "")

@@ -11,8 +11,7 @@ PLUGINS = {
         "joblib": 'pip install "rlexp[joblib]"',
         "submitit_local": 'pip install "rlexp[submitit]"',
         "submitit_slurm": 'pip install "rlexp[submitit]"',
-        "ray": f'pip install hydra-ray-launcher {HYDRA} "cloudpickle<3"',
-        "ray_aws": f'pip install hydra-ray-launcher {HYDRA} "cloudpickle<3"',
+        "ray": 'pip install "rlexp[ray]"',
         "rq": f"pip install hydra-rq-launcher {HYDRA}",
     },
     "hydra/sweeper": {

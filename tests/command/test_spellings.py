@@ -583,7 +583,7 @@ def test_values_that_others_use_are_answered_with_values_that_compose():
     [
         ("hydra/launcher", "joblib", 'pip install "rlexp[joblib]"'),
         ("hydra/launcher", "submitit_local", 'pip install "rlexp[submitit]"'),
-        ("hydra/launcher", "ray", 'pip install hydra-ray-launcher "hydra-core<1.4" "cloudpickle<3"'),
+        ("hydra/launcher", "ray", 'pip install "rlexp[ray]"'),
         ("hydra/sweeper", "optuna", 'pip install "rlexp[search]"'),
         ("hydra/sweeper", "ax", 'pip install hydra-ax-sweeper "hydra-core<1.4"'),
         ("hydra/sweeper", "nevergrad", 'pip install hydra-nevergrad-sweeper "hydra-core<1.4"'),
