@@ -221,7 +221,7 @@ $(MUTANTS): $(PINS) | $(PY)
 $(EXTRAS): $(PINS) | $(PY)
 	@echo 'Installing rlexp with its extras into $(EXTRAS_VENV) (minutes, 2 GB)'
 	@[ -x $(EXTRAS_PY) ] || $(PY) -m venv $(EXTRAS_VENV) || { rm -rf $(EXTRAS_VENV); exit 1; }
-	@$(EXTRAS_PY) -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[dev,bench-extras]'
+	@$(EXTRAS_PY) -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[dev,browser,bench-extras]'
 	@touch $@
 
 # --no-deps: worlds.txt has every dependency, and some packages ask for older versions than work.
