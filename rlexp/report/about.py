@@ -20,7 +20,6 @@ from rlexp.show.tables import short_names
 MOST_VIDEOS = 60
 EMBED_LIMIT = 64 * 2**20
 """Bytes of videos that a page may hold."""
-MOST_SEEDS = 20
 LOG_HEAD = 65_536
 MACHINE = re.compile(r"^.*? INFO rlexp\.\S+: machine: (.*)$", re.MULTILINE)
 LONGEST_VALUE = 200
@@ -47,7 +46,8 @@ def _value(run: RunRecord, key: str) -> str:
 def command_of(group: Group) -> str:
     """Return the command that repeats a group, as a shell takes it: the words of a run, with all its seeds."""
     run = (group.counted or group.runs)[0]
-    words = [str(word) for word in run.summary.get("overrides") or [] if isinstance(word, str)]
+    given = run.summary.get("overrides")
+    words = [word for word in given if isinstance(word, str)] if isinstance(given, list) else []
     kept = [word for word in words if word.lstrip("+~").partition("=")[0] not in ("seed", "resume")]
     seeds = sorted({one.seed for one in group.runs if one.seed is not None})
     many = ["--multirun"] * (len(seeds) > 1)
@@ -101,7 +101,7 @@ def videos(runs: Sequence[RunRecord], folder: Path, embed: bool) -> dict[str, An
     order = {id(run): number for number, run in enumerate(runs)}
     for run, path in sorted(all_of_them[:MOST_VIDEOS], key=lambda pair: order[id(pair[0])]):
         where = relative(path, folder)
-        source, held = quote(where), False
+        source, held = quote(where, errors="surrogateescape"), False
         if embed and (data := _content(path, EMBED_LIMIT - size)) is not None:
             size += len(data)
             source, held = f"data:video/mp4;base64,{base64.b64encode(data).decode()}", True

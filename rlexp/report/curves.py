@@ -102,16 +102,23 @@ def _parsed(lines: Sequence[str], wanted: Sequence[str] | None) -> tuple[list[st
         names = next(reader, [])
         at = [names.index(name) for name in wanted or () if name in names]
         for row in reader:
-            cells = [row[column] for column in at] if wanted is not None and len(row) == len(names) else row
             try:
                 if len(row) != len(names):
                     raise ValueError
-                rows.append([float(cell) if cell else np.nan for cell in cells])
+                rows.append(_numbers(row if wanted is None else [row[column] for column in at]))
             except ValueError:
                 damaged += 1
     except csv.Error:
         return [], [], len(lines)
     return (names if wanted is None else [names[column] for column in at]), rows, damaged
+
+
+def _numbers(cells: Sequence[str]) -> list[float]:
+    """Return the numbers of some cells, NaN of an empty one; most rows have none."""
+    try:
+        return list(map(float, cells))
+    except ValueError:
+        return [float(cell) if cell else np.nan for cell in cells]
 
 
 def shown_runs(group: Group) -> list[RunRecord]:

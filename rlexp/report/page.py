@@ -49,8 +49,10 @@ RUNNING = "running"
 SHOWN_AT_FIRST = 8
 """Methods that are shown at first where there are more than `FEW`."""
 FEW = 12
-NUMBERS, FEWEST_POINTS = 50_000, 12
-"""Numbers of the curves of all scalars but the first, which set how many points they have, and the fewest points."""
+NUMBERS = 50_000
+"""Numbers of all curves of the first scalar, and of those of the others: they set how many points a curve has."""
+FEWEST_FIRST, FEWEST = 60, 12
+"""Fewest points of a curve of the first scalar, and of others."""
 
 
 @dataclass(frozen=True)
@@ -186,14 +188,15 @@ def _curves(group: Group, notes: dict[Path, str], groups: int) -> tuple[dict[str
     own = [tables[run.directory] for run in shown]
     names = scalars_of([metrics for metrics, _ in own])
     rest = [name for name in names if name != RETURN]
-    fewer = max(FEWEST_POINTS, min(POINTS, NUMBERS // (3 * groups * max(1, len(rest)))))
+    points = max(FEWEST_FIRST, min(POINTS, NUMBERS // (3 * groups)))
+    fewer = max(FEWEST, min(POINTS, NUMBERS // (3 * groups * max(1, len(rest)))))
     renamed = [Columns({**table.values, EVALUATED: table.values[MEAN_RETURN]}) for _, table in own
                if MEAN_RETURN in table.values]  # fmt: skip
     metrics_of_runs = [metrics for metrics, _ in own]
     sets = {
-        "metrics": curves_of(metrics_of_runs, [name for name in names if name == RETURN]),
+        "metrics": curves_of(metrics_of_runs, [name for name in names if name == RETURN], points),
         "rest": curves_of(metrics_of_runs, rest, fewer),
-        "evaluations": curves_of(renamed, [EVALUATED]),
+        "evaluations": curves_of(renamed, [EVALUATED], points),
     }
     grids = {kind: _grid(next(iter(curves.values()))) for kind, curves in sets.items() if curves}
     lines = {name: _line(curve, kind) for kind, curves in sets.items() for name, curve in curves.items()}
@@ -239,6 +242,6 @@ def _run_row(run: RunRecord, group: Group, notes: Mapping[Path, str], folder: Pa
     if run.score is not None and not counted:
         said.append("not counted: another run has this seed")
     return {
-        "run": run, "group": group, "where": where, "link": quote(where) + "/", "cells": cells, "counted": counted,
+        "run": run, "group": group, "where": where, "link": quote(where, errors="surrogateescape") + "/", "cells": cells, "counted": counted,
         "note": "; ".join(one for one in said if one),
     }  # fmt: skip

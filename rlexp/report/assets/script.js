@@ -21,7 +21,8 @@
     try { sessionStorage.setItem(KEY, JSON.stringify(state)); } catch { /* no storage */ }
   }
   const matches = (text) => state.filter.toLowerCase().split(/\s+/).every((word) => text.toLowerCase().includes(word));
-  const visible = (group) => !hidden.has(group.method) && matches(group.setting + " " + group.env_id + " " + group.method);
+  const words = (group) => group.setting + " " + group.env_id + " " + group.method;
+  const visible = (group) => !hidden.has(group.method) && matches(words(group)); // in the plots; tables hold hidden groups too
 
   // ---- elements
   function html(tag, attributes = {}, ...children) {
@@ -256,7 +257,7 @@
     canvas.append(axis, svg("text", { class: "label", x: width / 2, y: bottom + 30, "text-anchor": "middle" }, label));
     if (half) canvas.append(svg("line", { class: "half", x1: x(0.5), x2: x(0.5), y1: top, y2: bottom }));
     rows.forEach((row, index) => {
-      const most = Math.floor((width - 30) / 6.6), name = row.label.length > most ? row.label.slice(0, most - 1) + "…" : row.label;
+      const most = Math.floor((width - 30) / 6.3), name = row.label.length > most ? row.label.slice(0, most - 1) + "…" : row.label;
       const group = svg("g", {}, svg("title", {}, row.title));
       group.append(svg("text", { class: "rowlabel", x: box.left, y: top + index * step + 13 }, name));
       draw(group, row, top + index * step + 25, x);
@@ -292,7 +293,7 @@
   function drawCurves() {
     for (const [env, figure] of figures.curves) {
       const all = D.groups.filter((group) => group.env_id === env), groups = all.filter(visible);
-      figure.hidden = !all.some((group) => matches(group.setting + " " + env + " " + group.method)) ||
+      figure.hidden = !all.some((group) => matches(words(group))) ||
         !all.some((group) => group.curves.lines[state.scalar]);
       if (figure.hidden) continue;
       const [unit, unitName] = state.axis === "seconds" ? clock(all) : [1, "environment steps"];
@@ -321,7 +322,8 @@
         group.scores.map((score, i) => [group.setting, env, group.seeds[i], score]))];
     }
   }
-  const pairVisible = (pair) => ["better", "worse"].every((side) => !hidden.has(pair[side])) && matches(pair.better + " " + pair.worse + " " + D.envs.join(" "));
+  const pairMatches = (pair) => matches(pair.better + " " + pair.worse + " " + D.envs.join(" "));
+  const pairVisible = (pair) => !hidden.has(pair.better) && !hidden.has(pair.worse) && pairMatches(pair);
   function drawChances() {
     const figure = figures.chances, pairs = D.improvements.filter(pairVisible);
     rowPlot(figure, pairs.map((pair) => ({ label: `${pair.better}  >  ${pair.worse}`, method: pair.better, middle: pair.chance, low: pair.low, high: pair.high,
@@ -330,7 +332,7 @@
       ...pairs.map((pair) => [pair.better, pair.worse, pair.chance, pair.low, pair.high, pair.envs])];
   }
   function drawProfiles() {
-    const lines = D.profiles.lines.filter((line) => !hidden.has(line.method));
+    const lines = D.profiles.lines.filter((line) => !hidden.has(line.method) && matches(line.method + " " + D.envs.join(" ")));
     linePlot(figures.profiles, lines.map((line) => ({ label: line.method, method: line.method, x: D.profiles.thresholds, y: line.share,
       low: line.low, high: line.high })), ["normalised score", "share of runs above"], true, [0, 1]);
   }
@@ -371,10 +373,10 @@
     body.append(...rows.map(([, row]) => row));
   }
   function filterRows() {
-    for (const row of document.querySelectorAll("tr[data-group]")) row.hidden = !visible(D.groups[row.dataset.group]);
-    for (const row of document.querySelectorAll("tr[data-pair]")) row.hidden = !pairVisible(D.improvements[row.dataset.pair]);
+    for (const row of document.querySelectorAll("tr[data-group]")) row.hidden = !matches(words(D.groups[row.dataset.group]));
+    for (const row of document.querySelectorAll("tr[data-pair]")) row.hidden = !pairMatches(D.improvements[row.dataset.pair]);
     for (const row of document.querySelectorAll("#run-table tbody tr"))
-      row.hidden = hidden.has(row.dataset.method) || !matches(row.textContent + " " + row.dataset.label);
+      row.hidden = !matches(row.textContent + " " + row.dataset.label);
     for (const video of document.querySelectorAll("figure.video")) video.hidden = !matches(video.textContent + " " + video.dataset.label);
   }
 
@@ -460,7 +462,7 @@
   function draw() {
     if ($("smooth-text")) $("smooth-text").textContent = state.smooth ? `${2 * state.smooth + 1} points` : "none";
     $("hidden-note").hidden = !hidden.size;
-    $("hidden-note").textContent = `${hidden.size} of ${D.methods.length} groups are hidden; press one to show it.`;
+    $("hidden-note").textContent = `${hidden.size} of ${D.methods.length} groups are hidden in the plots; press one to show it.`;
     drawCurves();
     drawScores();
     if (figures.chances) drawChances();
