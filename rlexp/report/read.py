@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from rlexp.settings import fields_of
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast
 COMPLETED = "completed"
+LARGEST = sys.float_info.max
 CONFIG = Path(".hydra", "config.yaml")
 
 
@@ -60,8 +61,9 @@ class RunRecord:
     def number(self, key: str) -> float | None:
         """Return a finite number of the summary; None where it has none."""
         value = self.summary.get(key)
-        plain = isinstance(value, int | float) and not isinstance(value, bool)
-        return float(value) if plain and math.isfinite(value) else None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST:
+            return None
+        return float(value)
 
 
 def read_runs(paths: Sequence[str | Path]) -> list[RunRecord]:
