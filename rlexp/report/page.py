@@ -242,6 +242,6 @@ def _run_row(run: RunRecord, group: Group, notes: Mapping[Path, str], folder: Pa
     if run.score is not None and not counted:
         said.append("not counted: another run has this seed")
     return {
-        "run": run, "group": group, "where": where, "link": quote(where, errors="surrogateescape") + "/", "cells": cells,
-        "note": "; ".join(one for one in said if one),
+        "run": run, "group": group, "where": where, "link": quote(where, errors="surrogateescape") + "/",
+        "cells": cells, "note": "; ".join(one for one in said if one),
     }  # fmt: skip

@@ -291,11 +291,11 @@
   }
   const figures = { curves: new Map(), scores: new Map() };
   function drawCurves() {
+    const drawn = (env, group) => group.env_id === env && group.curves.lines[state.scalar] && matches(words(group));
+    for (const [env, figure] of figures.curves) figure.hidden = !D.groups.some((group) => drawn(env, group)); // first: it sets widths
     for (const [env, figure] of figures.curves) {
-      const all = D.groups.filter((group) => group.env_id === env), groups = all.filter(visible);
-      figure.hidden = !all.some((group) => matches(words(group))) ||
-        !all.some((group) => group.curves.lines[state.scalar]);
       if (figure.hidden) continue;
+      const all = D.groups.filter((group) => group.env_id === env), groups = all.filter(visible);
       const [unit, unitName] = state.axis === "seconds" ? clock(all) : [1, "environment steps"];
       const series = groups.filter((group) => group.curves.lines[state.scalar]).map((group) => {
         const line = group.curves.lines[state.scalar], grid = group.curves.grids[line.grid];
@@ -309,10 +309,11 @@
     }
   }
   function drawScores() {
+    const drawn = (env) => D.groups.filter((group) => group.env_id === env && group.scores.length && visible(group));
+    for (const [env, figure] of figures.scores) figure.hidden = !drawn(env).length;
     for (const [env, figure] of figures.scores) {
-      const groups = D.groups.filter((group) => group.env_id === env && group.scores.length && visible(group)).sort((a, b) => b.iqm - a.iqm);
-      figure.hidden = !groups.length;
       if (figure.hidden) continue;
+      const groups = drawn(env).sort((a, b) => b.iqm - a.iqm);
       const rows = groups.map((group) => ({ label: D.envs.length > 1 ? group.method : group.setting, method: group.method, dots: group.scores,
         middle: group.iqm, mean: group.mean, low: group.low, high: group.high,
         title: `${group.setting}\nIQM ${short(group.iqm)}${there(group.low) ? ` (${short(group.low)} to ${short(group.high)})` : ""}, mean ` +
