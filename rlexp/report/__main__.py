@@ -89,7 +89,10 @@ def said(written: Written) -> str:
     """Return the line that says what was written."""
     size = f"{written.size / 1e6:.1f} MB" if written.size >= 1e6 else f"{written.size / 1e3:.0f} kB"
     running = f", {written.running} running" if written.running else ""
-    return f"{printable(str(written.path))} ({written.runs} runs, {written.groups} groups{running}; {size})"
+    counts = [
+        f"{count} {name}{'s' * (count != 1)}" for count, name in ((written.runs, "run"), (written.groups, "group"))
+    ]
+    return f"{printable(str(written.path))} ({', '.join(counts)}{running}; {size})"
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -51,8 +51,13 @@ def write_run(
     if evaluations:
         with (directory / "evaluations.csv").open("w", newline="") as file:
             rows = csv.writer(file)
-            rows.writerow(["env_steps", "seconds", "episodes", "mean_return", "std_return", "mean_length", "lengths", "returns"])
-            rows.writerows([steps, seconds, 2, mean, 0.0, 5.0, "[5, 5]", f"[{mean}, {mean}]"] for steps, seconds, mean in evaluations)
+            rows.writerow(
+                ["env_steps", "seconds", "episodes", "mean_return", "std_return", "mean_length", "lengths", "returns"]
+            )
+            rows.writerows(
+                [steps, seconds, 2, mean, 0.0, 5.0, "[5, 5]", f"[{mean}, {mean}]"]
+                for steps, seconds, mean in evaluations
+            )
     for name in videos:
         path = directory / "videos" / name
         path.parent.mkdir(parents=True, exist_ok=True)
