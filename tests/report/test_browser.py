@@ -13,6 +13,7 @@ from tests.report.files import bench_of, rising, write_run
 
 pytestmark = pytest.mark.extras
 playwright = pytest.importorskip("playwright.sync_api")
+expect = playwright.expect
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 
@@ -126,12 +127,12 @@ def test_tables_are_sorted_by_their_headers(opened):
 def test_the_filter_leaves_what_matches(opened):
     page = opened()
     page.fill("#filter", "acrobot rate=0.01")
-    page.wait_for_function("document.querySelectorAll('#curve-plots figure.plot:not([hidden])').length === 1")
+    expect(page.locator("#curve-plots figure.plot:visible")).to_have_count(1)
     assert lines(page) == 1
     assert page.locator("#score-table tbody tr:visible").count() == 1
     assert page.locator("#run-table tbody tr:visible").count() == 3
     page.fill("#filter", "failed")
-    page.wait_for_function("!document.querySelector('#score-plots figure.plot:not([hidden])')")
+    expect(page.locator("#score-plots figure.plot:visible")).to_have_count(0)
     assert page.locator("#run-table tbody tr:visible").count() == 1
     assert "it broke" in page.locator("#run-table tbody tr:visible").text_content()
 
@@ -140,7 +141,7 @@ def test_another_scalar_axis_and_smoothing(opened):
     page = opened()
     before = page.locator("#curve-plots path.line").first.get_attribute("d")
     page.locator("#smooth").fill("5")
-    page.wait_for_function(f"document.querySelector('#curve-plots path.line').getAttribute('d') !== '{before}'")
+    expect(page.locator("#curve-plots path.line").first).not_to_have_attribute("d", before)
     assert page.locator("#smooth-text").text_content() == "11 points"
     page.select_option("#axis", "seconds")
     page.wait_for_selector("#curve-plots text.label:has-text('wall time (seconds)')")
@@ -148,7 +149,7 @@ def test_another_scalar_axis_and_smoothing(opened):
     page.wait_for_selector("#curve-plots text.label:has-text('evaluations')")
     assert lines(page) == 4
     page.uncheck("#band")
-    page.wait_for_function("!document.querySelector('#curve-plots path.area')")
+    expect(page.locator("#curve-plots path.area")).to_have_count(0)
 
 
 def test_hovering_and_arrow_keys_show_the_values_at_a_step(opened):
@@ -167,7 +168,7 @@ def test_hovering_and_arrow_keys_show_the_values_at_a_step(opened):
     assert text.startswith("environment steps 1,000")
     assert "learning_rate=0.01: 152 (151 to 153), 3 runs" in text
     page.keyboard.press("ArrowLeft")
-    assert tip.text_content().startswith("environment steps 981")
+    assert tip.text_content().startswith("environment steps 982")
     page.keyboard.press("Escape")
     assert tip.is_hidden()
 
@@ -218,14 +219,27 @@ def test_pictures_and_numbers_are_saved(opened):
     assert [(row["group"], row["value"], row["runs"]) for row in last] == [
         ("learning_rate=0.001", "102", "3"), ("learning_rate=0.01", "152", "3"),
     ]  # fmt: skip
-    for section, least in (("scores", 5), ("runs", 15), ("settings", 5)):
+
+
+def test_tables_are_saved_as_they_are_shown(opened):
+    page = opened()
+    for section, rows in (("scores", 5), ("compare", 2), ("runs", 15), ("settings", 5)):
         _, content = saved(page, page.locator(f"#{section} > .tools button"))
-        assert len(content.decode().splitlines()) == least
-    for place in ("#score-plots", "#chance-plot", "#profile-plot", "#time-plot"):
-        _, content = saved(page, page.locator(f"{place} button", has_text="CSV").first)
-        assert len(content.decode().splitlines()) > 1
-        _, content = saved(page, page.locator(f"{place} button", has_text="PNG").first)
-        assert len(content) > 2000
+        assert len(content.decode().splitlines()) == rows
+    page.fill("#filter", "Acrobot")
+    expect(page.locator("#score-table tbody tr:visible")).to_have_count(2)
+    _, content = saved(page, page.locator("#scores > .tools button"))
+    assert [row["mean"] for row in csv.DictReader(io.StringIO(content.decode()))] == ["202.0", "252.0"]
+
+
+@pytest.mark.parametrize("place", ["#score-plots", "#chance-plot", "#profile-plot", "#time-plot"])
+def test_every_plot_is_saved(opened, place):
+    page = opened()
+    _, content = saved(page, page.locator(f"{place} button", has_text="CSV").first)
+    assert len(content.decode().splitlines()) > 1
+    _, content = saved(page, page.locator(f"{place} button", has_text="PNG").first)
+    assert content.startswith(b"\x89PNG")
+    assert len(content) > 2000
 
 
 def test_text_of_strangers_runs_no_script(opened, tmp_path):
@@ -253,7 +267,10 @@ def test_a_video_beside_the_page_is_loaded_when_it_is_played(opened, tmp_path):
     asked = []
     page.on("request", lambda request: asked.append(request.url))
     video.evaluate("(video) => video.play().catch(() => null)")
-    page.wait_for_function("document.querySelector('video').error !== null")
+    page.wait_for_selector("video")
+    assert (
+        video.evaluate("(one) => new Promise((done) => setTimeout(() => done(one.error && one.error.code), 1000))") == 4
+    )
     assert any(url.endswith("a/videos/test/step-1.mp4") for url in asked)
 
 
