@@ -142,7 +142,7 @@ test: $(DEV) ## run the tests
 test-slow: $(DEV) ## run the slow tests (learning, wheel)
 	$(PY) -m pytest -n $(WORKERS) -m slow $(ARGS)
 
-test-extras: $(EXTRAS) ## run the tests of worlds, loggers and export (installs the extras into .venv-extras)
+test-extras: $(EXTRAS) ## run the tests of worlds, loggers, export and the report's page (installs the extras into .venv-extras)
 	$(EXTRAS_PY) -m pytest -n $(WORKERS) -m extras $(ARGS)
 
 torture: $(DEV) ## kill and stop runs, feed them mistakes and damaged files (docs/resume.md, docs/reliability.md)

@@ -224,8 +224,9 @@
       const place = canvas.getBoundingClientRect(), outer = figure.getBoundingClientRect();
       const scale = place.width / width, right = x(shown) > (box.left + box.right) / 2;
       const left = place.left - outer.left + x(shown) * scale + (right ? -10 - tip.offsetWidth : 10);
+      const tall = tip.offsetHeight > place.height * 0.5; // it would cover the curves
       tip.style.left = Math.max(2, Math.min(outer.width - tip.offsetWidth - 2, left)) + "px";
-      tip.style.top = place.top - outer.top + 24 + "px";
+      tip.style.top = place.top - outer.top + (tall ? place.height : 24) + "px";
     }
     function hide() { tip.hidden = true; line.setAttribute("visibility", "hidden"); shown = null; }
     canvas.addEventListener("pointermove", (event) => {
@@ -257,7 +258,7 @@
     canvas.append(axis, svg("text", { class: "label", x: width / 2, y: bottom + 30, "text-anchor": "middle" }, label));
     if (half) canvas.append(svg("line", { class: "half", x1: x(0.5), x2: x(0.5), y1: top, y2: bottom }));
     rows.forEach((row, index) => {
-      const most = Math.floor((width - 30) / 6.3), name = row.label.length > most ? row.label.slice(0, most - 1) + "…" : row.label;
+      const most = Math.floor((width - 30) / 6.8), name = row.label.length > most ? row.label.slice(0, most - 1) + "…" : row.label;
       const group = svg("g", {}, svg("title", {}, row.title));
       group.append(svg("text", { class: "rowlabel", x: box.left, y: top + index * step + 13 }, name));
       draw(group, row, top + index * step + 25, x);
@@ -350,7 +351,7 @@
         canvas.append(svg("rect", { class: ["f0", "f5", "fm"][index], x: x(from), y: y - 6, width: Math.max(0, x(from + share) - x(from)), height: 12 }));
         from += share;
       });
-    }, "% of wall time: collecting (blue), updates (orange), the rest (grey)");
+    }, figures.time.clientWidth < 520 ? "% of wall time" : "% of wall time: collecting (blue), updates (orange), the rest (grey)");
     figures.time.rows = [["group", "environment", ...PHASES.map((phase) => phase + "_seconds")],
       ...groups.map((group) => [group.setting, group.env_id, ...PHASES.map((phase) => group.time[phase])])];
   }
