@@ -145,7 +145,7 @@ test: $(DEV) ## run the tests
 test-slow: $(DEV) ## run the slow tests (learning, wheel)
 	$(PY) -m pytest -n $(WORKERS) -m slow $(ARGS)
 
-test-extras: $(EXTRAS) ## run the tests of worlds, loggers and export (installs the extras into .venv-extras)
+test-extras: $(EXTRAS) ## run the tests of worlds, loggers, export and the report's page (installs the extras into .venv-extras)
 	$(EXTRAS_PY) -m pytest -n $(WORKERS) -m extras $(ARGS)
 
 torture: $(DEV) ## kill and stop runs, feed them mistakes and damaged files (docs/resume.md, docs/reliability.md)
@@ -224,7 +224,7 @@ $(MUTANTS): $(PINS) | $(PY)
 $(EXTRAS): $(PINS) | $(PY)
 	@echo 'Installing rlexp with its extras into $(EXTRAS_VENV) (minutes, 2 GB)'
 	@[ -x $(EXTRAS_PY) ] || $(PY) -m venv $(EXTRAS_VENV) || { rm -rf $(EXTRAS_VENV); exit 1; }
-	@$(EXTRAS_PY) -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[dev,bench-extras]'
+	@$(EXTRAS_PY) -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[dev,browser,bench-extras]'
 	@touch $@
 
 # --no-deps: worlds.txt has every dependency, and some packages ask for older versions than work.

@@ -47,6 +47,8 @@ def test_an_installed_wheel_brings_conf_and_runs_from_any_folder(python, tmp_pat
     assert summary(tmp_path / "RUN")["state"] == "completed"
     printed = run(python.with_name("rlexp-evaluate"), "checkpoint=RUN/checkpoints/last.safetensors", cwd=tmp_path)
     assert '"episodes": 10' in printed
+    run(python.with_name("rlexp-report"), "RUN", cwd=tmp_path)
+    assert "<h2>Learning curves</h2>" in (tmp_path / "RUN" / "report.html").read_text()
 
 
 def test_the_console_script_prints_help(python, tmp_path):

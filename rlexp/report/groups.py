@@ -40,6 +40,11 @@ class Group:
     counted: tuple[RunRecord, ...]
 
     @property
+    def method(self) -> str:
+        """What distinguishes it, the environment aside: groups of several environments may share it."""
+        return self.label.removeprefix(f"env={self.env_id}").strip() or self.runs[0].algo
+
+    @property
     def scores(self) -> Array:
         """Scores of the runs that count, [R]."""
         return np.array([run.score for run in self.counted], dtype=np.float64)
@@ -76,11 +81,13 @@ def grouped(runs: Sequence[RunRecord]) -> list[Group]:
     names = {ENV: "env", ALGO: "algo"} | short_names([key for key in keys if key not in (ENV, ALGO)])
     found: dict[str, list[RunRecord]] = {}
     for run in runs:
-        found.setdefault(_text([run.env_id, run.algo, *(value_of(run, key) for key in keys)]), []).append(run)
+        found.setdefault(as_typed([run.env_id, run.algo, *(value_of(run, key) for key in keys)]), []).append(run)
     groups = []
     for own in found.values():
         first = own[0]
-        words = [f"{names[key]}={_text(value_of(first, key))}" for key in (*general, *varied[first.env_id, first.algo])]
+        words = [
+            f"{names[key]}={as_typed(value_of(first, key))}" for key in (*general, *varied[first.env_id, first.algo])
+        ]
         label = " ".join(words) or f"{first.algo} {first.env_id}"
         settings = {key: value_of(first, key) for key in keys}
         groups.append(Group(settings, label, first.env_id, tuple(own), tuple(_one_of_each_seed(own))))
@@ -94,7 +101,7 @@ def _varied(runs: Sequence[RunRecord]) -> list[str]:
     """
     saved = [run for run in runs if run.settings]
     keys = dict.fromkeys(key for run in saved for key in run.settings if not ignored(key))
-    return [key for key in keys if len({_text(run.settings.get(key)) for run in saved}) > 1]
+    return [key for key in keys if len({as_typed(run.settings.get(key)) for run in saved}) > 1]
 
 
 def value_of(run: RunRecord, key: str) -> Any:
@@ -113,7 +120,7 @@ def _one_of_each_seed(runs: Sequence[RunRecord]) -> list[RunRecord]:
     return list({run.seed if run.seed is not None else number: run for number, run in enumerate(scored)}.values())
 
 
-def _text(value: Any) -> str:
+def as_typed(value: Any) -> str:
     """Return a value as one would type it."""
     if value is None:
         return "null"

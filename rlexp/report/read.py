@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from rlexp.settings import fields_of
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast
 COMPLETED = "completed"
+LARGEST = sys.float_info.max
 CONFIG = Path(".hydra", "config.yaml")
 
 
@@ -49,8 +51,7 @@ class RunRecord:
     @property
     def score(self) -> float | None:
         """The objective of a completed run: mean return of the evaluation after training, or of its last episodes."""
-        value = self.summary.get("objective") if self.state == COMPLETED else None
-        return None if value is None else float(value)
+        return self.number("objective") if self.state == COMPLETED else None
 
     @property
     def evaluated(self) -> bool:
@@ -58,9 +59,11 @@ class RunRecord:
         return self.summary.get("eval") is not None
 
     def number(self, key: str) -> float | None:
-        """Return a number of the summary; None where it has none."""
+        """Return a finite number of the summary; None where it has none."""
         value = self.summary.get(key)
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST:
+            return None
+        return float(value)
 
 
 def read_runs(paths: Sequence[str | Path]) -> list[RunRecord]:
