@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rlexp.command.sweep_jobs import Sweep, SweepJob, key_of, swept_keys
+from rlexp.errors import ConfigError
 from rlexp.files.summary import Summary
 from rlexp.show.lines import PLAIN, hydra_quoted, number, program, shown
 from rlexp.show.tables import aligned, short_names
@@ -87,6 +88,19 @@ def compared(found: Sequence[Outcome], width: int) -> list[str]:
     return ["", *comparison(groups, width), *(f"warning: {line}" for line in warnings(groups))]
 
 
+def page_lines(folder: Path, found: Sequence[Outcome], here: Path) -> list[str]:
+    """Write a page of the sweep into its directory, and return where it is; nothing where no job has a score."""
+    if not any(outcome.state == "completed" for outcome in found):
+        return []
+    from rlexp.report.page import Wanted, write  # numpy and jinja2, which the start of a run need not wait for
+
+    try:
+        written = write(Wanted((str(folder),), folder / "report.html", "", False, 0))
+    except ConfigError as error:
+        return [f"warning: no page is written: {error}"]
+    return ["as a page:", shown(written.path, here)]
+
+
 def write_csv(path: Path, found: Sequence[Outcome]) -> None:
     """Write a row for each job, with full keys and values, whole or not at all."""
     keys = swept_keys([outcome.job for outcome in found])
@@ -142,6 +156,7 @@ def sweep_lines(sweep: Sweep, here: Path, typed: Sequence[str]) -> tuple[list[st
         lines += ["", "as a table of full values:", shown(path, here)]
     except OSError as error:
         lines += ["", f"warning: cannot write {path}: {error.strerror or error}"]
+    lines += page_lines(sweep.directory, found, here)
     lines += ["see the curves:", f"tensorboard --logdir {shlex.quote(shown(sweep.directory, here))}"]
     if not good:
         lines += ["continue with the jobs that are not completed:", continue_command(sweep.directory, here, typed)]

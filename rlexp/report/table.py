@@ -72,7 +72,7 @@ def warnings(groups: Sequence[Group]) -> list[str]:
     for env_id in dict.fromkeys(group.env_id for group in counted):
         own = [group for group in counted if group.env_id == env_id]
         steps = sorted({int(value) for group in own for run in group.counted if (value := run.number("env_steps"))})
-        if len(steps) > 1 and steps[-1] > 1.01 * steps[0]:
+        if len(steps) > 1 and steps[-1] > 1.05 * steps[0]:
             lines.append(f"{env_id}: budgets differ, from {steps[0]:,} to {steps[-1]:,} environment steps")
         if len({run.evaluated for group in own for run in group.counted}) > 1:
             lines.append(f"{env_id}: some scores are of evaluations, some of the last training episodes")
