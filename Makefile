@@ -19,6 +19,7 @@ BOX2D := $(VENV)/.installed-box2d
 BENCH := $(VENV)/.installed-bench
 DEV := $(VENV)/.installed-dev
 MUTANTS := $(VENV)/.installed-mutants
+DOCS := $(VENV)/.installed-docs
 
 # Packages of environments ask for older versions of what rlexp is tested with: an environment of their own.
 WORLDS_VENV := .venv-worlds
@@ -34,7 +35,7 @@ EXTRAS := $(EXTRAS_VENV)/.installed
 # Two pips must not write into .venv at once.
 .NOTPARALLEL:
 .PHONY: help cartpole lunarlander sweep tune halfcheetah minigrid atari bipedalwalker results results-worlds results-replay bench bench-replay bench-extras bench-compare bench-plots bench-solved bench-startup \
-	bench-memory bench-tensors pictures worlds distributed same house mutants test test-slow test-extras torture lint format reference tensorboard constraints clean \
+	bench-memory bench-tensors pictures worlds distributed same house mutants test test-slow test-extras torture lint format docs reference tensorboard constraints clean \
 	clean-outputs
 
 help: ## show this list
@@ -161,6 +162,10 @@ format: $(DEV) ## format the code and repair what ruff can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(DOCS) ## the documentation as a site, in build/docs
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs
+	@echo 'open build/docs/index.html'
+
 reference: $(BASE) ## write every key and scalar into docs/reference.md
 	$(PY) -m rlexp.config.reference > docs/reference.tmp && mv docs/reference.tmp docs/reference.md
 
@@ -220,6 +225,11 @@ $(MUTANTS): $(PINS) | $(PY)
 	@echo 'Installing rlexp with mutation testing (minutes the first time)'
 	@$(INSTALL) -e '.[mutants]'
 	@touch $(BASE) $(BOX2D) $(DEV) $@
+
+$(DOCS): $(PINS) | $(PY)
+	@echo 'Installing Sphinx'
+	@$(INSTALL) -e '.[docs]'
+	@touch $(BASE) $@
 
 $(EXTRAS): $(PINS) | $(PY)
 	@echo 'Installing rlexp with its extras into $(EXTRAS_VENV) (minutes, 2 GB)'

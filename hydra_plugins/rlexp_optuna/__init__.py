@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 
 @dataclass
 class OptunaConfig:
-    """Settings of the sweeper, as hydra.sweeper has them; see docs/search.md."""
+    """Settings of the sweeper, as hydra.sweeper has them; see docs/tuning.md."""
 
     _target_: str = "hydra_plugins.rlexp_optuna.OptunaSweeper"
     trials: int = 30

@@ -92,7 +92,7 @@ ADVICE = {
     "give keys on the command line, or write a file conf/experiment/NAME.yaml and give experiment=NAME": (
         "config_file conf_file cfg_file yaml yaml_file params_file default_config arg_file conf config"
     ),
-    "a search of settings: --multirun search=ppo hydra.sweeper.trials=30 (docs/search.md); a grid of them: --multirun "
+    "a search of settings: --multirun search=ppo hydra.sweeper.trials=30 (docs/tuning.md); a grid of them: --multirun "
     "algo.learning_rate=1e-3,3e-4": (
         "hparams_search optimize optimize_hyperparameters tune n_trials trials sampler pruner study_name storage "
         "n_startup_trials optuna hpo sweep_config optimized_metric "

@@ -11,6 +11,7 @@ from rlexp.algos.losses import (
     clipped_surrogate,
     clipped_value_loss,
     explained_variance,
+    mean,
     normalized,
     policy_gradient,
     value_loss,
@@ -265,3 +266,11 @@ def test_a_minibatch_fits_every_rank(rows, least, most, message):
 def test_networks_have_a_layer():
     with pytest.raises(ConfigError, match="give at least one width"):
         PPO(hidden_sizes=[]).check(sizes(4, 4))
+
+
+def test_a_weighted_mean_is_over_the_weights_and_nothing_without_any():
+    terms = torch.tensor([4.0, 8.0])
+    assert mean(terms).item() == 6.0
+    assert mean(terms, torch.tensor([1.5, 0.0])).item() == 4.0
+    assert mean(terms, torch.tensor([1.0, 1.0])).item() == 6.0
+    assert mean(terms, torch.tensor([0.0, 0.0])).item() == 0.0

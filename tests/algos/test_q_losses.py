@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from rlexp.algos import DQN, SAC, TD3
-from rlexp.algos.base import Inputs
+from rlexp.algos.base import Inputs, Sizes
 from rlexp.algos.q_losses import bootstrapped, expected_soft_value, huber, projected, soft_value, squared_error
 from rlexp.data.replay import ReplayBatch
 from rlexp.data.spaces import ActionSpec, ObservationSpec, SpaceSpec
@@ -267,3 +267,33 @@ def test_noisy_layers_by_hand():
     torch.testing.assert_close(layer.perturbed(features, noise), expected)
     torch.testing.assert_close(layer(features), features @ layer.weight.t() + layer.bias)
     assert layer.weight_sigma.unique().item() == pytest.approx(0.5 / math.sqrt(3))
+
+
+def test_epsilon_falls_linearly_over_its_share_of_the_run():
+    algorithm = DQN(epsilon_start=0.9, epsilon_end=0.1, epsilon_fraction=0.5, learning_rate=0.25, anneal_lr=True)
+    found = [algorithm.knobs(left)["epsilon"] for left in (1.0, 0.75, 0.5, 0.25, 0.0)]
+    assert found == pytest.approx([0.9, 0.5, 0.1, 0.1, 0.1])
+    assert algorithm.knobs(0.5)["learning_rate"] == pytest.approx(0.125)
+    steps = [algorithm.exploration(algorithm.knobs(0.75), count) for count in (999, 1000)]
+    assert [(one.amount, one.uniform) for one in steps] == [(0.5, True), (0.5, False)]
+
+
+def test_gradient_steps_are_owed_for_what_follows_the_start_of_learning():
+    sizes = Sizes(steps_per_update=8, least_rows=8, most_rows=8, num_envs=2, ranks=1, updates=100)
+    assert SAC(learning_starts=300, replay_ratio=0.5).optimizer_steps(sizes) == 250
+    assert SAC(learning_starts=900, replay_ratio=0.5).optimizer_steps(sizes) == 0
+
+
+def test_each_pass_through_noisy_layers_has_noise_of_its_own():
+    algorithm = DQN(hidden_sizes=[8], noisy=True, per_rank_batch_size=ROWS)
+    agent, batch, losses = built(algorithm, CHOICES)
+    size = agent.actor.noise_size
+    assert size == 8 + 3
+    assert batch.noise.numel() >= 3 * size > batch.noise.numel() - ROWS
+    own, target, judge = batch.noise.flatten()[: 3 * size].split(size)
+    now = agent.actor.outputs(batch.obs, own)[torch.arange(ROWS), batch.actions, 0]
+    best = agent.actor.outputs(batch.next_obs, judge)[..., 0].argmax(-1)
+    after = agent.target_outputs(batch.next_obs, target)[torch.arange(ROWS), best, 0].detach()
+    each = functional.huber_loss(now, batch.rewards + batch.discounts * after, reduction="none")
+    torch.testing.assert_close(losses["q"](batch).loss, weighted_mean(each, batch))
+    assert DQN(hidden_sizes=[8]).memory(agent).noise == 0
