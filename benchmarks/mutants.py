@@ -38,6 +38,7 @@ MATHS = (
 )
 MODELS = ("tests/models", "tests/learn/test_learner.py")
 PLAYERS = (
+    "tests/collect/test_episodes.py",
     "tests/collect/test_player.py", "tests/collect/test_tensor_player.py", "tests/models/test_policy.py",
     "tests/envs/test_next_step.py", "tests/topology/test_resume.py",
 )  # fmt: skip
