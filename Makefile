@@ -35,7 +35,7 @@ EXTRAS := $(EXTRAS_VENV)/.installed
 # Two pips must not write into .venv at once.
 .NOTPARALLEL:
 .PHONY: help cartpole lunarlander sweep tune halfcheetah minigrid atari bipedalwalker results results-worlds results-replay bench bench-replay bench-extras bench-compare bench-plots bench-solved bench-startup \
-	bench-memory bench-tensors pictures worlds distributed same house mutants test test-slow test-extras torture lint format docs reference tensorboard constraints clean \
+	bench-memory bench-tensors pictures worlds distributed same house mutants test test-slow test-extras test-rliable torture lint format docs reference tensorboard constraints clean \
 	clean-outputs
 
 help: ## show this list
@@ -148,6 +148,11 @@ test-slow: $(DEV) ## run the slow tests (learning, wheel)
 
 test-extras: $(EXTRAS) ## run the tests of worlds, loggers, export and the report's page (installs the extras into .venv-extras)
 	$(EXTRAS_PY) -m pytest -n $(WORKERS) -m extras $(ARGS)
+
+test-rliable: | $(PY) ## statistics of comparisons against rliable, in an environment of its own (rliable needs pandas 2)
+	@[ -x .venv-rliable/bin/python ] || $(PY) -m venv .venv-rliable
+	@.venv-rliable/bin/python -m pip install --disable-pip-version-check --quiet rliable 'pandas<3' pytest pyyaml
+	PYTHONPATH=. .venv-rliable/bin/python -m pytest -c /dev/null --rootdir . --noconftest tests/report/test_rliable.py
 
 torture: $(DEV) ## kill and stop runs, feed them mistakes and damaged files (docs/resume.md, docs/reliability.md)
 	$(PY) -m pytest -m torture $(ARGS)
