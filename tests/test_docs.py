@@ -1,7 +1,11 @@
 """The documentation: its links lead somewhere, its commands compose, and its pages are in the table of contents."""
 
+import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,3 +67,16 @@ def test_every_page_is_in_the_table_of_contents():
     listed = set(re.findall(r"^([a-z-]+)$", (ROOT / "docs" / "index.md").read_text(), re.MULTILINE))
     pages = {page.stem for page in (ROOT / "docs").glob("*.md")} - {"index"}
     assert pages - listed == set()
+
+
+@pytest.mark.slow
+def test_the_notebook_runs(tmp_path):
+    cells = json.loads((ROOT / "examples" / "notebook.ipynb").read_text())["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    script = tmp_path / "notebook.py"  # the last line of a cell is shown by a notebook
+    script.write_text("\n".join([*code, "assert total == 500 or total > 50", "assert group.interval.low > 50"]))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
