@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import functools
 import importlib.abc
 import importlib.util
 import json
@@ -18,6 +19,7 @@ import os
 import random
 import signal
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -27,8 +29,8 @@ from types import ModuleType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-SECONDS = 90
-"""Time for the tests of one fault."""
+SLOWER, MORE_SECONDS = 3, 10
+"""A fault whose tests take longer than so many times what they take without one, and so many seconds, hangs."""
 MATHS = (
     "tests/algos",
     "tests/config/test_reference.py",
@@ -40,14 +42,14 @@ MODELS = ("tests/models", "tests/learn/test_learner.py")
 PLAYERS = (
     "tests/collect/test_episodes.py",
     "tests/collect/test_player.py", "tests/collect/test_tensor_player.py", "tests/models/test_policy.py",
-    "tests/envs/test_next_step.py", "tests/topology/test_resume.py",
+    "tests/envs/test_next_step.py",
 )  # fmt: skip
 MEMORIES = (
     "tests/learn/test_ring.py", "tests/learn/test_priorities.py", "tests/learn/test_replay.py",
     "tests/algos/test_q_losses.py", "tests/config/test_replay_rules.py",
 )  # fmt: skip
-RANKS = ("tests/topology/test_transport.py", "tests/topology/test_ranks.py", "tests/topology/test_equality.py")
-RESUME = ("tests/run/test_recorder.py", "tests/files", "tests/topology/test_resume.py", "tests/run/test_merged.py")
+RANKS = ("tests/topology/test_transport.py", "tests/topology/test_ranks.py")
+RESUME = ("tests/run/test_resume_point.py", "tests/run/test_merged.py", "tests/run/test_recorder.py", "tests/files")
 TESTS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("algos/ppo", "algos/a2c", "algos/on_policy", "algos/losses", "algos/returns"), MATHS),
     **dict.fromkeys(
@@ -86,7 +88,7 @@ TESTS: dict[str, tuple[str, ...]] = {
             "topology/rollouts",
             "topology/group",
         ),
-        (*RANKS, "tests/topology/test_evaluator.py", RESUME[2]),
+        (*RANKS, "tests/topology/test_evaluator.py", "tests/run/test_resume_point.py"),
     ),
     **dict.fromkeys(("run/resume", "files/rewind", "run/window", "run/schedule"), RESUME),
 }
@@ -215,29 +217,69 @@ class Faulty(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(compile(self._source, str(self._path), "exec"), module.__dict__)
 
 
-def survives(fault: Fault) -> tuple[bool, str]:
-    """Run the tests on a fault in a child; return whether they all pass, and the changed line."""
+def survives(fault: Fault, limit: float) -> tuple[bool, str]:
+    """Run the tests on a fault in a child; return whether they all pass within a time, and the changed line."""
     from cosmic_ray.mutating import mutate_code
     from cosmic_ray.plugins import get_operator
 
-    path = ROOT / "rlexp" / f"{fault.module}.py"
-    source = path.read_text()
+    source = (ROOT / "rlexp" / f"{fault.module}.py").read_text()
     changed = mutate_code(source, get_operator(fault.operator)(), fault.occurrence)
     before, after = source.splitlines(), (changed or source).splitlines()
     line = next((new.strip() for old, new in zip(before, after, strict=False) if old != new), "")
-    name = f"rlexp.{fault.module.replace('/', '.')}"
+    return passes(fault.module, changed or source, limit), line
+
+
+def passes(module: str, source: str, limit: float) -> bool:
+    """Return whether the tests of a module pass with another source, in a child, within so many seconds."""
     pid = os.fork()
     if not pid:
-        child(Faulty(name, path, changed or source), TESTS[fault.module])
-    deadline = time.monotonic() + SECONDS
+        child(Faulty(f"rlexp.{module.replace('/', '.')}", ROOT / "rlexp" / f"{module}.py", source), TESTS[module])
+    deadline = time.monotonic() + limit
     while time.monotonic() < deadline:
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
-            return os.waitstatus_to_exitcode(status) == 0, line
+            return os.waitstatus_to_exitcode(status) == 0
         time.sleep(0.02)
     os.killpg(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    return False, line
+    return False
+
+
+@functools.cache
+def limit_of(module: str) -> float:
+    """Return the time for the tests of a fault of a module, from what they take without one."""
+    begin = time.monotonic()
+    if not passes(module, (ROOT / "rlexp" / f"{module}.py").read_text(), 600.0):
+        raise SystemExit(f"the tests of {module} fail without a fault")
+    return SLOWER * (time.monotonic() - begin) + MORE_SECONDS
+
+
+def tried(fault: Fault) -> dict[str, Any]:
+    """Try a fault; return what came of it, and print it if it survived."""
+    alive, line = survives(fault, limit_of(fault.module))
+    excuse = EQUIVALENT.get((fault.module, line.partition("  #")[0]))
+    if alive:
+        print(f"survived{': ' + excuse if excuse else ''}: {fault.module}.py:{fault.line}: {line}", flush=True)
+    return {"module": fault.module, "survived": alive, "excused": excuse, "line": fault.line, "text": line}
+
+
+def tried_by(jobs: int, faults: Sequence[Fault]) -> list[dict[str, Any]]:
+    """Try faults in so many processes at once; return what came of each."""
+    with tempfile.TemporaryDirectory() as folder:
+        pids = []
+        for number in range(jobs):
+            pid = os.fork()
+            if not pid:
+                found = []
+                for fault in faults[number::jobs]:
+                    found.append(tried(fault))
+                    Path(folder, str(number)).write_text(json.dumps(found))
+                os._exit(0)
+            pids.append(pid)
+        for pid in pids:
+            os.waitpid(pid, 0)
+        parts = [json.loads(Path(folder, str(number)).read_text()) for number in range(min(jobs, len(faults)))]
+    return [parts[number % jobs][number // jobs] for number in range(len(faults))]
 
 
 def child(finder: Faulty, tests: Sequence[str]) -> None:
@@ -264,6 +306,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="which faults")
     parser.add_argument("--module", default="", help="modules whose names hold this")
     parser.add_argument("--json", type=Path, help="file that the results are written to")
+    parser.add_argument("--jobs", type=int, default=2, help="processes that try faults at once")
     parser.add_argument("--again", action="store_true", help="try only the survivors in that file again")
     options = parser.parse_args()
     os.chdir(ROOT)
@@ -276,21 +319,13 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(1)  # threads do not survive a fork
-    earlier = json.loads(options.json.read_text()) if options.again else []
-    results: list[dict[str, Any]] = []
-    for number, fault in enumerate(
-        chosen([name for name in TESTS if options.module in name], options.sample, options.seed)
-    ):
-        if number < len(earlier) and not earlier[number]["survived"]:
-            results.append(earlier[number])
-            continue
-        alive, line = survives(fault)
-        excuse = EQUIVALENT.get((fault.module, line.partition("  #")[0]))
-        results.append({"module": fault.module, "survived": alive, "excused": excuse, "line": fault.line, "text": line})
-        if alive:
-            print(f"survived{': ' + excuse if excuse else ''}: {fault.module}.py:{fault.line}: {line}", flush=True)
-        if options.json:
-            options.json.write_text(json.dumps(results, indent=1))
+    faults_drawn = chosen([name for name in TESTS if options.module in name], options.sample, options.seed)
+    earlier = json.loads(options.json.read_text()) if options.again else [{"survived": True}] * len(faults_drawn)
+    open_ones = [number for number, one in enumerate(earlier) if one["survived"]]
+    found = dict(zip(open_ones, tried_by(options.jobs, [faults_drawn[number] for number in open_ones]), strict=True))
+    results = [found.get(number, one) for number, one in enumerate(earlier)]
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1))
     for module in TESTS:
         own = [one for one in results if one["module"] == module and not one["excused"]]
         if own:
