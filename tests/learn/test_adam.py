@@ -60,6 +60,7 @@ def by_torch(descent: Descent, gradients: list[torch.Tensor]) -> torch.Tensor:
         {"eps": 0.1},
         {"optimizer": "sgd"},
         {"optimizer": "rmsprop"},
+        {"optimizer": "sgd", "max_norm": 0.0},
     ],
     ids=lambda changes: ",".join(f"{key}={value}" for key, value in changes.items()) or "adam",
 )

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -528,3 +529,13 @@ def test_the_state_holds_plain_types_and_tensors_alone(made):
     state = decode(encode(teacher.learner.state()), LearnerState)
     assert float(state.reward_moments["count"]) == float(teacher.reward_moments.count)
     assert state.optimizers["policy"]["state"][0]["step"] == 16
+
+
+def test_what_is_reported_of_a_rollout_is_of_its_valid_rows():
+    draw = torch.Generator().manual_seed(0)
+    values, returns = torch.randn(9, generator=draw), torch.randn(9, generator=draw)
+    weight = torch.tensor([1.0, 1, 0, 1, 0, 1, 1, 1, 1])
+    found = Fresh.report(SimpleNamespace(_batch=SimpleNamespace(values=values, returns=returns, weight=weight)))
+    own = weight == 1
+    expected = 1 - (returns[own] - values[own]).var(correction=0) / returns[own].var(correction=0)
+    torch.testing.assert_close(found, torch.stack([expected, values[own].mean()]))
