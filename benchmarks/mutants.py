@@ -70,11 +70,13 @@ TESTS: dict[str, tuple[str, ...]] = {
     ),
     **dict.fromkeys(
         ("learn/stepper", "learn/compiled"),
-        (*MATHS, "tests/learn/test_health.py", RANKS[1], "tests/learn/test_objectives.py"),
+        ("tests/learn/test_joint.py", *MATHS, "tests/learn/test_health.py", RANKS[1], "tests/learn/test_objectives.py"),
     ),
     **dict.fromkeys(("algos/sac", "algos/td3", "algos/dqn", "algos/q_losses", "algos/off_policy"), MEMORIES[2:]),
     **dict.fromkeys(("learn/replay", "learn/ring", "learn/rows", "learn/priorities", "learn/room"), MEMORIES),
-    **dict.fromkeys(("learn/joint", "learn/part"), ("tests/learn/test_objectives.py", *MATHS)),
+    **dict.fromkeys(
+        ("learn/joint", "learn/part"), ("tests/learn/test_joint.py", "tests/learn/test_objectives.py", *MATHS)
+    ),
     **dict.fromkeys(
         ("models/critics", "models/actor_with_critics", "models/q_network", "models/exploring", "models/renorm"),
         ("tests/models/test_networks.py", "tests/models/test_renorm.py", "tests/algos/test_q_losses.py"),
@@ -107,13 +109,15 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ("learn/compiled", "elif descent.weight_decay > -1:"): "a weight decay of 0 adds 0",
     (
         "learn/compiled",
-        "found, nothing = torch.stack([scalars[name].detach() for name in self._objective.scalars]), loss.new_zeros( 1)",
+        "found, nothing = torch.stack([scalars[name].detach() for name in self._objective.scalars]), "
+        "loss.new_zeros( 1)",
     ): "errors that nobody asked for are not looked at",
     (
         "learn/fresh",
         "most_at_once = most if self._settings.rows is None else max( 0, self._settings.rows // self._length)",
     ): "less than one sequence is refused before",
     ("learn/fresh", "self._critic = torch.empty( 1) if critic is None else critic"): "nothing reads it without memory",
+    ("learn/fresh", "next_values.where(rollout.valid, -1),"): "such a row follows an end, beyond which nothing reaches",
     ("learn/fresh", "return not float(kl) >= limit"): "a KL that is the limit to the last bit",
     ("learn/stepper", "due = [rows[:, - 0] != NOT_DUE for rows, _ in self._by_objective(steps)]"): "all columns say it",
     ("models/actor_critic", "return values.squeeze(+1).float()"): "the last axis is the second",

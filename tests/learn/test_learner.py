@@ -11,6 +11,7 @@ from rlexp.collect.player import Player
 from rlexp.data.rollout import Rollout
 from rlexp.data.state import LearnerState
 from rlexp.files.codec import decode, encode
+from rlexp.learn.fresh import Fresh
 from tests.helpers import agent, composed, generator, learner, recording, state_of
 
 CARTPOLE = ("env=cartpole", "env.num_envs=3", "algo.num_steps=35", "algo.per_rank_batch_size=32")
