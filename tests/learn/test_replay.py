@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from rlexp.algos.off_policy import ReplaySettings
+from rlexp.data.replay import Segment
 from rlexp.learn import replay
 from rlexp.learn.memory import Keep
 from rlexp.learn.ranks import OneRank
@@ -164,21 +165,49 @@ def test_ranks_with_the_same_data_share_each_batch():
 def test_full_parts_are_written_once_and_the_last_lies_in_the_state(monkeypatch):
     monkeypatch.setattr(replay, "LEAST_PART_BYTES", 1)
     world, made = World(3, 6, resets=False), memory(capacity=640, alpha=0.5)  # parts of 10 steps
-    written = []
+    written = {}
 
     def part(rows):
-        written.append(rows.start)
-        return rows
+        assert rows.start not in written
+        written[rows.start] = rows
+        return Segment(str(rows.start))
 
     for _ in range(3):
         made.add(world.rollout(15))
         state = made.state(Keep(part))
     assert state.steps == 45
-    assert [rows.start for rows in state.parts] == [0, 10, 20, 30, 40]
+    assert state.parts[:4] == [Segment("0"), Segment("10"), Segment("20"), Segment("30")]
+    assert (state.parts[4].start, state.parts[4].rewards.shape) == (40, (5, 3))
+    assert [rows.rewards.shape for rows in written.values()] == [(10, 3)] * 4
     again = memory(capacity=640, alpha=0.5)
-    again.load_state(state, lambda segment: segment)
-    for one, other in zip(made.batches(0.5), again.batches(0.5), strict=False):
+    again.load_state(state, lambda segment: written[int(segment.sha256)])
+    ours, theirs = made._ring.part(0, 45), again._ring.part(0, 45)
+    for name, values in vars(ours).items():
+        assert torch.equal(torch.as_tensor(values), torch.as_tensor(getattr(theirs, name))), name
+    rollout = world.rollout(15)
+    made.add(rollout)
+    again.add(rollout)
+    drawn = list(zip(made.batches(0.5), again.batches(0.5), strict=True))
+    assert len(drawn) == 30
+    for one, other in drawn:
         assert torch.equal(one.obs, other.obs)
+        assert torch.equal(one.weight, other.weight)
+    again.state(Keep(lambda rows: Segment("new")))  # what was written before is not written again
+    assert again._written[0] == Segment("0")
     left_out = made.state(Keep(part, replay=False))
     assert left_out.parts == []
     assert left_out.priorities.shape == (0, 3)
+
+
+@pytest.mark.parametrize("left", [1.0, 0.5, 0.0])
+def test_importance_weights_are_those_of_the_paper(left):
+    """(N P)^-beta over their maximum (arXiv:1511.05952, section 3.4), with a beta that rises from 0.4 to 1."""
+    world, made = World(3, 3, resets=False), memory(alpha=1.0)
+    made.add(world.rollout(10))
+    made._priorities.set(made._ring.places(0, 10).numpy(), np.arange(1.0, 31.0))
+    beta = 1 - 0.6 * left
+    for batch in made.batches(left):
+        places = made._drawn.pop(0).numpy()
+        chances = made._priorities.of(places) / sum(range(1, 31))
+        expected = (30 * chances) ** -beta
+        np.testing.assert_allclose(batch.weight.numpy(), expected / expected.max(), rtol=1e-5)
