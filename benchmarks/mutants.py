@@ -119,6 +119,12 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ("learn/fresh", "self._critic = torch.empty( 1) if critic is None else critic"): "nothing reads it without memory",
     ("learn/fresh", "next_values.where(rollout.valid, -1),"): "such a row follows an end, beyond which nothing reaches",
     ("learn/fresh", "return not float(kl) >= limit"): "a KL that is the limit to the last bit",
+    ("learn/priorities", "count = uniform.shape[1]"): LAST,
+    (
+        "learn/replay",
+        "chances = torch.from_numpy(self._priorities.of(places) % self._priorities.total)",
+    ): "a factor that the maximum takes out",
+    ("learn/replay", "weight = (chances / self._ring.transitions) ** -beta"): "a factor that the maximum takes out",
     ("learn/stepper", "due = [rows[:, - 0] != NOT_DUE for rows, _ in self._by_objective(steps)]"): "all columns say it",
     ("models/actor_critic", "return values.squeeze(+1).float()"): "the last axis is the second",
     ("models/distributions", "return (params + noise).argmax(1)"): LAST,

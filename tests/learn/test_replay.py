@@ -211,3 +211,11 @@ def test_importance_weights_are_those_of_the_paper(left):
         chances = made._priorities.of(places) / sum(range(1, 31))
         expected = (30 * chances) ** -beta
         np.testing.assert_allclose(batch.weight.numpy(), expected / expected.max(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("length", [2, 5, 7])
+def test_what_is_written_over_can_no_longer_be_drawn(length):
+    world, made = World(3, 5, resets=True), memory(capacity=8, alpha=1.0)
+    for _ in range(6):
+        made.add(world.rollout(length))
+        assert made._priorities.total == pytest.approx(made._ring.transitions * made._priorities.highest)
