@@ -37,7 +37,8 @@ def jobs(cwd: Path) -> list[Path]:
 def assert_whole(cwd: Path, seeds: tuple[int, ...] = (1, 2)) -> None:
     """Require a completed job of each kind, each as its overrides say, and nothing beside them."""
     assert [path.name for path in cwd.iterdir()] == ["SWEEP"]
-    assert {path.name for path in (cwd / "SWEEP").iterdir() if path.is_file()} == {"multirun.yaml", "sweep.csv"}
+    files = {"multirun.yaml", "sweep.csv", "report.html"}
+    assert {path.name for path in (cwd / "SWEEP").iterdir() if path.is_file()} == files
     folders = jobs(cwd)
     expected = list(itertools.product(("coupled", "decoupled"), (2, 3), seeds))
     assert len(folders) == len(expected)
