@@ -17,6 +17,7 @@ from rlexp.command import sweep
 from rlexp.command.check import checked
 from rlexp.command.ending import Command, remove_empty
 from rlexp.command.records import announce, begin_log, refuse, save_composed
+from rlexp.command.sweep_signals import inherited_stop
 from rlexp.config.compose import load_plugins, plain
 from rlexp.errors import ConfigError, Fault, Interrupted, RunFailed, writing
 from rlexp.files.lock import locked
@@ -49,7 +50,7 @@ def run(composed: DictConfig) -> float:
         if sweep.current() is None:  # a process that a launcher has started for jobs
             stack.enter_context(prefixed(f"[{settings.job.num}] "))
             note_stops()
-            note_stop(sweep.inherited_stop())
+            note_stop(inherited_stop())
         if noted_stop():
             remove_empty(run_dir)
             return math.nan

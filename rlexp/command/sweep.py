@@ -1,4 +1,4 @@
-"""Sweeps: which jobs there are, that all of them can run, where each is, and what a signal does to them.
+"""Sweeps: which jobs there are, that all of them can run, and where each is.
 
 The process of the command knows the sweep as `current()`. In the processes of a parallel launcher there is none.
 """
@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import multiprocessing.resource_tracker
 import os
-import signal
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,17 +24,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rlexp.command.sweep_jobs import Sweep, SweepJob, job_name, registry, swept_keys, values_of
 from rlexp.command.sweep_progress import Progress
+from rlexp.command.sweep_signals import forward_signals
 from rlexp.config.explain import explain
 from rlexp.errors import ConfigError
-from rlexp.launch import early
-from rlexp.launch.stopping import note_stop, noted_stop
 from rlexp.show.tables import short_names
 
 SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
-STOPPED = "RLEXP_STOPPED"
-"""The variable that tells processes that start later that the sweep is to end; its value is the signal."""
-SAVE_SECONDS = 60.0
-"""Time that jobs in other processes have to save and return after a signal: a video may have to be closed."""
 MOST_LINES = 10
 
 
@@ -110,7 +102,7 @@ class Watch(Callback):
         if not own:
             check_jobs(config, BasicSweeper.split_arguments(overrides, None)[0], sweep)
         if "joblib" in str(config.hydra.launcher.get("_target_")):
-            _forward_signals()
+            forward_signals()
         _Known.progress = Progress(sweep, "basic_launcher" not in str(config.hydra.launcher.get("_target_")))
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
@@ -220,42 +212,3 @@ def record(settings: Any, run_dir: Path) -> None:
     path = registry(Path(settings.runtime.cwd, str(settings.sweep.dir)))
     with contextlib.suppress(OSError), path.open("a") as file:
         file.write(json.dumps(values) + "\n")  # one write, so that lines of other jobs are not mixed in
-
-
-# Signals, where jobs run in processes of joblib
-
-
-def _forward_signals() -> None:
-    """Hand SIGINT and SIGTERM on to the processes of the jobs, and wait for these to save and return.
-
-    The processes inherit that signals are held back, so that none comes before they have a handler: `note_stops`.
-    """
-    multiprocessing.resource_tracker.ensure_running()  # else joblib starts it, which lets signals through again
-    signals = (signal.SIGINT, signal.SIGTERM)
-    for number in signals:
-        signal.signal(number, lambda signum, _: forward(signum))
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-
-    def wait() -> None:
-        while True:
-            forward(signal.sigwait(signals))
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
-def forward(signum: int) -> None:
-    """Ask the processes of the jobs to stop; the first signal counts."""
-    if noted_stop():
-        return
-    note_stop(signum)
-    os.environ[STOPPED] = str(int(signum))
-    print(f"{signal.Signals(signum).name}: waiting for the jobs to save and end", flush=True)
-    early.send(signum, early.children())
-    timer = threading.Timer(SAVE_SECONDS, early.leave, (signum,))
-    timer.daemon = True
-    timer.start()
-
-
-def inherited_stop() -> int:
-    """Return the signal that came before this process was started; 0 if none did."""
-    return int(os.environ.get(STOPPED, "0"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -19,6 +20,7 @@ from rlexp.show.lines import PLAIN, hydra_quoted, number, program, shown
 from rlexp.show.tables import aligned, short_names
 
 NOT_STARTED = "not started"
+LONG_NUMBER = re.compile(r"-?\d+\.\d{6,}(e-?\d+)?")
 SHORTEST_REASON = 20
 """Characters of a reason that are shown in the table however narrow the terminal is."""
 
@@ -58,7 +60,7 @@ def table(found: Sequence[Outcome], width: int) -> list[str]:
     rows = [["job", *keys.values(), "state", "return", "steps/s"]]
     for outcome in found:
         values, summary = outcome.job.values, outcome.summary
-        row = [str(outcome.job.number), *(values.get(key, "") for key in keys), outcome.state]
+        row = [str(outcome.job.number), *(shortened(values.get(key, "")) for key in keys), outcome.state]
         rows.append([*row, number(summary.get("objective")), number(summary.get("steps_per_second"), 0)])
     lines = aligned(rows, right={0, len(rows[0]) - 1, len(rows[0]) - 2})
     if not any(outcome.error for outcome in found):
@@ -69,6 +71,11 @@ def table(found: Sequence[Outcome], width: int) -> list[str]:
     ]
     reasons = [f"job {o.job.number}: {o.error}" for o in found if _short(o.error, room) != o.error]
     return [*lines, "", *reasons] if reasons else lines
+
+
+def shortened(value: str) -> str:
+    """Return a number of many digits with four that count; any other text as it is."""
+    return f"{float(value):.4g}" if LONG_NUMBER.fullmatch(value) else value
 
 
 def _short(text: str, room: int) -> str:

@@ -76,7 +76,9 @@ class SearchReport(Callback):
         storage = opened(self._place)
         study = storage.get_study_id_from_name(self._study)
         trial = storage.get_trial_id_from_study_id_trial_number(study, self._number)
-        storage.set_trial_intermediate_value(trial, run.env_steps, result.mean_return)
+        # Pruners compare equal steps, and updates of other settings end at others.
+        step = run.env_steps // run.config.eval.every * run.config.eval.every
+        storage.set_trial_intermediate_value(trial, step, result.mean_return)
         if self._is_worse(storage, study, trial):
             storage.set_trial_user_attr(trial, "pruned", True)
             run.stop(f"pruned: worse than other trials after {run.env_steps:,} steps")

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml  # type: ignore[import-untyped]  # a dependency of omegaconf
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from rlexp.search.space import words_of
+from rlexp.search.space import shown_of, words_of
 from rlexp.search.study import Search
 from rlexp.show.lines import number, program, shown
 
@@ -54,7 +55,7 @@ def result_lines(search: Search, fixed: Sequence[str], groups: Sequence[str], fo
     lines.append(
         f"best: trial {best.number}, return {number(best.value)} ({len(scores)} seed{'s' * (len(scores) > 1)})"
     )
-    lines += [f"  {word}" for word in words_of(best.params)]
+    lines += [f"  {word}" for word in shown_of(best.params)]
     path = folder / BEST
     write_preset(path, best, fixed, groups, len(search.study.trials))
     lines += ["its settings as a preset:", shown(path, here), "use it:"]
@@ -65,14 +66,15 @@ def write_preset(path: Path, best: FrozenTrial, fixed: Sequence[str], groups: Se
     """Write the settings of a trial as a preset, whole or not at all."""
     defaults: list[Any] = []
     values: dict[str, Any] = {}
-    for word in [*fixed, *words_of(best.params)]:
-        key, _, value = word.lstrip("+").partition("=")
+    parser = OverridesParser.create()
+    for override in parser.parse_overrides([*fixed, *words_of(best.params)]):
+        key, value = override.key_or_group, override.value()
         if key == "experiment":
             defaults.insert(0, value)
         elif key in groups:
             defaults.append({f"override /{key}": value})
-        elif not key.startswith(OF_THE_SEARCH):
-            _set(values, key.split("."), yaml.safe_load(value))
+        elif not override.is_delete() and not key.startswith(OF_THE_SEARCH):
+            _set(values, key.split("."), value)
     count = len(best.user_attrs["scores"])
     score = f"{best.value:.6g} ({count} seed{'s' * (count > 1)})"
     lines = ["# @package _global_", f"# The best of {trials} trials of a search: mean return {score}."]

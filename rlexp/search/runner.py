@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rlexp.command.sweep_jobs import job_name
-from rlexp.search.space import SEED, Space, words_of
+from rlexp.command.sweep_jobs import job_name, key_of
+from rlexp.search.space import SEED, Space, shown_of, words_of
 from rlexp.search.study import Search
 from rlexp.show.lines import hydra_quoted
 
@@ -58,7 +58,9 @@ class Runner:
         if self.stopped():
             return
         scores = {trial.number: [score] for trial, score in zip(trials, found, strict=True)}
-        more = [trial for trial, score in zip(trials, found, strict=True) if others and self._goes_on(trial, score)]
+        more = [
+            trial for trial, score in zip(trials, found, strict=True) if others and self._goes_on(trial, score, found)
+        ]
         pairs = [(trial, seed, False) for trial in more for seed in others]
         for start in range(0, len(pairs), self.at_once):
             part = pairs[start : start + self.at_once]
@@ -67,10 +69,10 @@ class Runner:
             if self.stopped():
                 return
         for trial in trials:
-            self.search.tell(trial, scores[trial.number])
+            self.search.tell(trial, scores[trial.number], max(1, len(self.space.seeds)))
 
-    def _goes_on(self, trial: FrozenTrial, score: float) -> bool:
-        return math.isfinite(score) and not self.search.is_pruned(trial) and self.search.is_promising(score)
+    def _goes_on(self, trial: FrozenTrial, score: float, together: Sequence[float]) -> bool:
+        return math.isfinite(score) and not self.search.is_pruned(trial) and self.search.is_promising(score, together)
 
     def _jobs(self, jobs: Sequence[tuple[FrozenTrial, int | None, bool]]) -> Sequence[float]:
         """Run jobs of trials, seeds, and whether they report to the trial; return their objectives."""
@@ -78,9 +80,11 @@ class Runner:
             return []
         first, words = self.number, []
         for trial, seed, reports in jobs:
-            own = [*words_of(trial.params), *([] if seed is None else [f"{SEED}={seed}"])]
-            swept = [*self.space.distributions, *([SEED] if len(self.space.seeds) > 1 else [])]
-            name = job_name(trial.number, own, swept)
+            seeds = [] if seed is None else [f"{SEED}={seed}"]
+            own = [*words_of(trial.params), *seeds]
+            # the seed comes first: a long name is cut
+            swept = [*([SEED] if len(self.space.seeds) > 1 else []), *map(key_of, self.space.distributions)]
+            name = job_name(trial.number, [*shown_of(trial.params), *seeds], swept)
             self.number += name not in self.known
             more = [self.search.word(trial)] if reports else []
             words.append([*self.space.fixed, *own, *more, f"hydra.sweep.subdir={hydra_quoted(name)}"])

@@ -53,11 +53,12 @@ def space_of(overrides: Sequence[Override]) -> Space:
         if not override.is_sweep_override():
             fixed.append(f"{key}={override.get_value_element_as_str()}")
         elif key == SEED:
-            if not override.is_discrete_sweep():
+            texts = list(override.sweep_string_iterator()) if override.is_discrete_sweep() else []
+            if not texts or not all(text.isdecimal() for text in texts):
                 raise ConfigError(f"{override.input_line} is no list of seeds; write seed=1,2,3")
-            seeds = tuple(int(value) for value in override.sweep_string_iterator())
+            seeds = tuple(map(int, texts))
         else:
-            distributions[key.lstrip("+")] = distribution_of(override)
+            distributions[key] = distribution_of(override)
     if not distributions:
         raise ConfigError(
             "nothing is searched; give a space, such as search=ppo or 'algo.learning_rate=tag(log,interval(1e-5,1e-2))'"
@@ -85,10 +86,11 @@ def distribution_of(override: Override) -> BaseDistribution:
             kind = IntDistribution if all(isinstance(number, int) for number in numbers) else FloatDistribution
             made = kind(numbers[0], numbers[-1], step=value.step)
             return made
-        assert isinstance(value, ChoiceSweep | RangeSweep)
-        return CategoricalDistribution(list(override.sweep_string_iterator()))
+        if isinstance(value, ChoiceSweep) and not value.shuffle:
+            return CategoricalDistribution(list(override.sweep_string_iterator()))
     except (ValueError, IndexError) as error:
         raise ConfigError(f"{override.input_line} cannot be searched: {error or 'it is empty'}") from None
+    raise ConfigError(f"{override.input_line} cannot be searched; allowed: interval, tag(log,...), choice, range")
 
 
 def _number(value: Any) -> int | float:
@@ -97,5 +99,10 @@ def _number(value: Any) -> int | float:
 
 
 def words_of(parameters: dict[str, Any]) -> list[str]:
-    """Return the words that set the parameters of a trial, numbers with four digits that count."""
+    """Return the words that set the parameters of a trial."""
+    return [f"{key}={value}" for key, value in parameters.items()]
+
+
+def shown_of(parameters: dict[str, Any]) -> list[str]:
+    """Return the same for a person to read: numbers with four digits that count."""
     return [f"{key}={f'{value:.4g}' if isinstance(value, float) else value}" for key, value in parameters.items()]

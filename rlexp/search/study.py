@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlexp.errors import ConfigError
 from rlexp.learn.search import PRUNER, opened, pruner_of
+from rlexp.show.lines import hydra_quoted
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -22,6 +23,7 @@ SAMPLERS = {
 }  # fmt: skip
 """Optuna's, by the names that `hydra.sweeper.sampler` takes."""
 JOURNAL = "search.journal"
+SEARCHED, OWNER = "searched", "owner"
 
 
 @dataclass(frozen=True)
@@ -64,25 +66,49 @@ class Search:
         self.settings = settings
         self.place = settings.storage or f"journal:{(folder / JOURNAL).resolve()}"
         pruner_of(settings.pruner, settings.pruner_options)
-        self.study = self._opened(_sampler(settings, seed))
+        if "#" in settings.study:
+            raise ConfigError(f"hydra.sweeper.study={settings.study}: a name without # is needed")
+        self._owner = str(folder.resolve())
+        self.study = self._opened()
+        # A command that continues draws on, not the same again.
+        self.study.sampler = _sampler(settings, seed + len(self.study.get_trials(deepcopy=False)))
         self.study.set_user_attr(PRUNER, {"name": settings.pruner, "options": settings.pruner_options})
 
-    def _opened(self, sampler: BaseSampler) -> Study:
+    def claim(self, distributions: dict[str, BaseDistribution], fixed: Sequence[str]) -> None:
+        """Take note of what is searched.
+
+        Raises:
+            ConfigError: the study is of another search.
+        """
+        from optuna.distributions import distribution_to_json  # an extra
+
+        space = {key: distribution_to_json(one) for key, one in distributions.items()}
+        own = {"space": space, "fixed": sorted(word for word in fixed if not word.startswith(("sweep.", "hydra")))}
+        earlier = self.study.user_attrs.get(SEARCHED)
+        if earlier is not None and earlier != own:
+            what = ", ".join([*earlier["space"], *earlier["fixed"]])
+            raise ConfigError(
+                f"the study {self.settings.study} in {self.place} is of another search ({what}); give the same words, "
+                "or hydra.sweeper.study=NAME"
+            )
+        self.study.set_user_attr(SEARCHED, own)
+
+    def _opened(self) -> Study:
         import optuna  # an extra, and seconds
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         name = self.settings.study
         return optuna.create_study(
-            storage=opened(self.place), sampler=sampler, study_name=name, direction="maximize", load_if_exists=True
+            storage=opened(self.place), study_name=name, direction="maximize", load_if_exists=True
         )
 
     def word(self, trial: FrozenTrial) -> str:
         """Return the word by which a job reports its evaluations to a trial."""
-        return f"sweep.report_to='{self.place}#{self.settings.study}#{trial.number}'"
+        return f"sweep.report_to={hydra_quoted(f'{self.place}#{self.settings.study}#{trial.number}')}"
 
     def unfinished(self) -> list[FrozenTrial]:
-        """Return the trials that an earlier command began and did not end."""
-        return self._in_state("RUNNING")
+        """Return the trials that an earlier command in this directory began and did not end."""
+        return [trial for trial in self._in_state("RUNNING") if trial.user_attrs.get(OWNER) == self._owner]
 
     def left(self) -> int:
         """Return how many trials are still to be begun."""
@@ -90,24 +116,36 @@ class Search:
 
     def ask(self, count: int, distributions: dict[str, BaseDistribution]) -> list[FrozenTrial]:
         """Begin so many trials."""
-        numbers = [self.study.ask(distributions).number for _ in range(count)]
+        numbers = []
+        for _ in range(count):
+            trial = self.study.ask(distributions)
+            trial.set_user_attr(OWNER, self._owner)
+            numbers.append(trial.number)
         return [trial for trial in self.study.get_trials() if trial.number in numbers]
 
     def is_pruned(self, trial: FrozenTrial) -> bool:
         """Return whether a job of the trial was ended because it was worse than others at the same step."""
         return bool(self._now(trial).user_attrs.get("pruned"))
 
-    def is_promising(self, score: float) -> bool:
-        """Return whether a score of the first seed is among the best share of those so far."""
-        scores = sorted(
-            (trial.user_attrs["scores"][0] for trial in self.study.get_trials() if trial.user_attrs.get("scores")),
-            reverse=True,
-        )
-        keep = math.ceil(self.settings.promising * (len(scores) + 1))
-        return bool(sum(other > score for other in scores) < keep)
+    def is_promising(self, score: float, together: Sequence[float]) -> bool:
+        """Return whether a score of the first seed is among the best share of those so far.
 
-    def tell(self, trial: FrozenTrial, scores: Sequence[float]) -> None:
-        """End a trial with the scores of its seeds; without a score it has failed."""
+        Args:
+            score: it.
+            together: scores of the first seeds of the trials that run now, its own among them; NaN of one that failed.
+        """
+        earlier = [trial.user_attrs["scores"][0] for trial in self.study.get_trials() if trial.user_attrs.get("scores")]
+        scores = [*earlier, *filter(math.isfinite, together)]
+        return bool(sum(other > score for other in scores) < math.ceil(self.settings.promising * len(scores)))
+
+    def tell(self, trial: FrozenTrial, scores: Sequence[float], seeds: int) -> None:
+        """End a trial with the scores of its seeds: failed where one has none, pruned where not all were run.
+
+        Args:
+            trial: it.
+            scores: NaN of a job that failed.
+            seeds: how many scores a trial has that is run to its end.
+        """
         from optuna.trial import Trial, TrialState
 
         own = [score for score in scores if math.isfinite(score)]
@@ -118,16 +156,18 @@ class Search:
             self.study.tell(handle, state=TrialState.FAIL)
         else:
             handle.set_user_attr("scores", list(own))
-            self.study.tell(handle, sum(own) / len(own))
+            if len(own) < seeds:
+                self.study.tell(handle, state=TrialState.PRUNED)
+            else:
+                self.study.tell(handle, sum(own) / len(own))
 
     def count(self, state: str) -> int:
         """Return how many trials are in a state of Optuna's, such as PRUNED."""
         return len(self._in_state(state))
 
     def best(self) -> FrozenTrial | None:
-        """Return the completed trial of the highest mean score; of equal ones that with more seeds."""
-        done = self._in_state("COMPLETE")
-        return max(done, key=lambda trial: (trial.value, len(trial.user_attrs["scores"])), default=None)
+        """Return the trial, run with all seeds, of the highest mean score."""
+        return max(self._in_state("COMPLETE"), key=lambda trial: trial.value or 0.0, default=None)
 
     def _in_state(self, state: str) -> list[FrozenTrial]:
         return [trial for trial in self.study.get_trials() if trial.state.name == state]

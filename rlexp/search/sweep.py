@@ -59,6 +59,7 @@ def search(settings: Mapping[str, Any], words: Sequence[str], config: DictConfig
         plain = {key: _plain(value) for key, value in settings.items() if key in names}
         folder.mkdir(parents=True, exist_ok=True)
         made = Search(SearchSettings(**plain), folder, settings["sampler_seed"])
+        made.claim(space.distributions, space.fixed)
     except HydraException as error:
         raise Refused([explain(error)]) from None
     except ConfigError as error:

@@ -36,6 +36,8 @@ def split(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
 
     words, options = [], {}
     for word in arguments:
+        if "\n" in word:
+            raise ConfigError(f"{word!r} holds a line break, which a script of jobs cannot")
         if not word.startswith(PREFIX):
             words.append(word)
             continue

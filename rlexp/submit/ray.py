@@ -21,12 +21,15 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from rlexp.command.sweep import Refused, current, record
+from rlexp.command.sweep_jobs import key_of
 from rlexp.config.compose import typed
 from rlexp.config.hydra_plugins import PLUGINS
 from rlexp.files.summary import Summary
 from rlexp.show.lines import hydra_quoted
 from rlexp.submit.script import resources
 
+OF_THE_SWEEP = ("search", "resume", "sweep.skip_completed")
+"""Keys of words that a job, which is a run of its own, does not take."""
 NAMES = {"cpus-per-task": "num_cpus", "gpus-per-task": "num_gpus"}
 
 
@@ -59,7 +62,9 @@ def launch(settings: Mapping[str, Any], batch: Sequence[Sequence[str]], first: i
     found = []
     for place, result in waiting:
         with contextlib.suppress(ray.exceptions.RayError):  # the summary says what was wrong
-            ray.get(result)
+            said = ray.get(result)
+            if said:
+                print(said, file=sys.stderr, flush=True)
         summary = Summary(place).peek()
         objective = summary.get("objective") if summary.get("state") == "completed" else None
         done = JobReturn()
@@ -80,7 +85,8 @@ def _job(words: list[str], number: int, config: DictConfig, loader: ConfigLoader
         assert begun is not None
         place = begun.directory / str(job.hydra.sweep.subdir)
         record(job.hydra, place)
-        own = [*job.hydra.overrides.task, f"hydra.run.dir={hydra_quoted(place)}", "resume=auto"]
+        task = [word for word in job.hydra.overrides.task if key_of(word) not in OF_THE_SWEEP]
+        own = [*task, f"hydra.run.dir={hydra_quoted(place)}", "resume=auto"]
         with open_dict(job):
             del job["hydra"]
         needs = {NAMES[key]: int(value) for key, value in resources(typed(job)).items()}
@@ -89,12 +95,13 @@ def _job(words: list[str], number: int, config: DictConfig, loader: ConfigLoader
     return own, place, needs
 
 
-def _run(words: list[str], here: str, number: int) -> None:
+def _run(words: list[str], here: str, number: int) -> str:
     """Run the training command, in a worker; a process that was killed is started again by Ray, and resumes."""
-    with (Path(here) / os.devnull).open("w") as silent:
-        done = subprocess.run([sys.executable, "-m", "rlexp.main", *words], cwd=here, stdout=silent, check=False)
+    command = [sys.executable, "-m", "rlexp.main", *words]
+    done = subprocess.run(command, cwd=here, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode < 0 or done.returncode in (130, 143):
         raise RuntimeError(f"job {number} was killed by signal {-done.returncode}")
+    return "".join(f"[{number}] {line}\n" for line in done.stderr.splitlines()).rstrip() if done.returncode else ""
 
 
 def _plain(values: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from rlexp.errors import ConfigError
 
 JOBS, SCRIPT = "jobs.txt", "submit.sbatch"
 SAVE_SECONDS = 120
-"""Between SIGTERM and the end of the time that a job has."""
+"""Between the signal and the end of the time that a job has."""
 OURS = ("array", "output", "error", "signal", "requeue", "open-mode", "wrap", "ntasks", "nodes")
 """Options of sbatch that the script needs as they are."""
 BODY = """\
@@ -22,7 +23,8 @@ eval "words=($(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" {jobs}))"
 {python} -m rlexp.main "${{words[@]}}" &
 run=$!
 stopped=
-trap 'stopped=1; kill -TERM $run' TERM  # {seconds} seconds before the time is over: the run saves and ends
+trap 'stopped=1; kill -TERM $run' USR1  # {seconds} seconds before the time is over: the run saves and ends
+trap 'kill -TERM $run' TERM  # scancel: the same, and it is not queued again
 wait $run
 status=$?
 while kill -0 $run 2> /dev/null; do wait $run; status=$?; done
@@ -75,12 +77,17 @@ def script_of(options: Mapping[str, str], count: int, folder: Path, here: Path) 
         "array": f"0-{count - 1}",
         "nodes": "1",
         "ntasks": "1",
-        "signal": f"B:TERM@{SAVE_SECONDS}",
+        "signal": f"B:USR1@{SAVE_SECONDS}",
         "requeue": "",
         "open-mode": "append",
-        "output": f"{folder}/%a.log",
+        "output": f"{str(folder).replace('%', '%%')}/%a.log",
     }
-    lines = [f"#SBATCH --{key}{'=' if value else ''}{value}" for key, value in {**fixed, **options}.items()]
+    lines = [f"#SBATCH --{key}{'=' if value else ''}{_quoted(value)}" for key, value in {**fixed, **options}.items()]
     quoted = {"here": here, "jobs": folder / JOBS, "python": sys.executable}
     body = BODY.format(seconds=SAVE_SECONDS, **{key: shlex.quote(str(value)) for key, value in quoted.items()})
     return "\n".join(["#!/bin/bash", *lines, body])
+
+
+def _quoted(value: str) -> str:
+    """Return a value as the comments of a script take it."""
+    return value if re.fullmatch(r"[\w./:@%+,=-]*", value) else '"' + value.replace('"', r"\"") + '"'

@@ -8,9 +8,13 @@ import time
 
 import pytest
 import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from rlexp.command.arguments import read
 from rlexp.errors import ConfigError
+from rlexp.search.result import write_preset
+from rlexp.search.runner import Runner
+from rlexp.search.space import space_of
 from rlexp.search.study import Search, SearchSettings
 
 pytest.importorskip("optuna", reason='needs rlexp[search]: pip install "rlexp[search]"')
@@ -108,16 +112,15 @@ def test_each_trial_may_have_several_seeds_and_only_the_promising_get_all(tmp_pa
     words = ("hydra.sweeper.trials=5", "hydra.sweeper.pruner=none", "hydra.sweeper.promising=0.4", "seed=1,2", RATES)
     code, out, err = searched(tmp_path, *words)
     assert (code, err) == (0, "")
-    found = trials(tmp_path)
-    counts = [len(trial.user_attrs["scores"]) for trial in found]
-    assert set(counts) == {1, 2}
     returns = {}
     for job in jobs(tmp_path):
         returns.setdefault(job["algo.learning_rate"], []).append(float(job["return"]))
+    found = trials(tmp_path)
+    assert {len(trial.user_attrs["scores"]) for trial in found} == {1, 2}
     for trial, own in zip(found, returns.values(), strict=True):
         assert trial.user_attrs["scores"] == own
-        assert trial.value == pytest.approx(sum(own) / len(own))
-    assert "seeds)" in out or "(1 seed)" in out
+        assert trial.state.name == ("COMPLETE" if len(own) == 2 else "PRUNED")
+    assert "(2 seeds)" in out
 
 
 @pytest.mark.slow
@@ -182,7 +185,83 @@ def test_a_study_may_lie_in_sqlite(tmp_path):
     settings = SearchSettings(trials=3, storage=f"sqlite:///{tmp_path / 'search.db'}")
     made = Search(settings, tmp_path, 0)
     (trial,) = made.ask(1, {"algo.gamma": FloatDistribution(0.9, 0.99)})
-    made.tell(trial, [1.0, 3.0])
+    made.tell(trial, [1.0, 3.0], 2)
     again = Search(settings, tmp_path, 0)
     assert again.left() == 2
     assert again.best().value == 2.0
+
+
+class Jobs:
+    """Stands in for a launcher: scores by the words of each job."""
+
+    def __init__(self, score):
+        self.score, self.words = score, []
+
+    def __call__(self, batch, first):
+        self.words += batch
+        return [self.score(dict(word.lstrip("+").split("=", 1) for word in words)) for words in batch]
+
+
+def run_search(folder, words, score, **settings):
+    """Run a search in this process; return it and the words of its jobs."""
+    space = space_of(OverridesParser.create().parse_overrides(words))
+    made, jobs = Search(SearchSettings(**settings), folder, 0), Jobs(score)
+    made.claim(space.distributions, space.fixed)
+    Runner(made, space, jobs, 2, 0, frozenset(), lambda: False).run()
+    return made, jobs.words
+
+
+LONG = [f"algo.{name}=interval(0.1,0.9)" for name in ("learning_rate", "gamma", "gae_lambda", "ent_coef", "clip_coef")]
+
+
+def test_each_job_has_a_directory_of_its_own_however_many_settings_there_are(tmp_path):
+    _, words = run_search(
+        tmp_path, [*LONG, *(f"algo.k{n}=1,2" for n in range(4)), "seed=1,2"], lambda job: 1.0, trials=3
+    )
+    directories = [word for job in words for word in job if word.startswith("hydra.sweep.subdir=")]
+    assert len(directories) == len(set(directories)) == 6
+
+
+def test_the_best_trial_was_run_with_all_seeds(tmp_path):
+    values = iter([100.0, 95.0, 20.0, 30.0])
+    made, _ = run_search(tmp_path, ["algo.gamma=interval(0.1,0.9)", "seed=1,2,3"], lambda job: next(values), trials=2,
+                         promising=0.4, pruner="none")  # fmt: skip
+    assert [trial.state.name for trial in made.study.trials] == ["COMPLETE", "PRUNED"]
+    assert made.best().user_attrs["scores"] == [100.0, 20.0, 30.0]
+    assert made.best().value == 50.0
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_a_search_that_continues_tries_other_settings(sampler, tmp_path):
+    words, score = ["algo.gamma=interval(0.1,0.9)"], lambda job: float(job["algo.gamma"])
+    run_search(tmp_path, words, score, trials=3, sampler=sampler)
+    made, jobs = run_search(tmp_path, words, score, trials=6, sampler=sampler)
+    tried = [trial.params["algo.gamma"] for trial in made.study.trials]
+    assert len(jobs) == 3
+    assert len(set(tried)) == 6
+    assert made.best().value == max(tried)
+
+
+def test_a_study_of_another_search_is_refused_and_its_trials_are_left_alone(tmp_path):
+    storage = f"sqlite:///{tmp_path / 'search.db'}"
+    made, _ = run_search(tmp_path, ["algo.gamma=interval(0.1,0.9)"], lambda job: 1.0, trials=1, storage=storage)
+    made.ask(1, space_of(OverridesParser.create().parse_overrides(["algo.gamma=interval(0.1,0.9)"])).distributions)
+    for words in (["algo.tau=interval(0.1,0.9)"], ["algo.gamma=interval(0.1,0.9)", "env=pendulum"]):
+        with pytest.raises(ConfigError, match="is of another search"):
+            run_search(tmp_path, words, lambda job: 1.0, trials=2, storage=storage)
+    other = Search(SearchSettings(trials=5, storage=storage), tmp_path / "elsewhere", 0)
+    assert (len(made.unfinished()), len(other.unfinished())) == (1, 0)
+
+
+def test_the_preset_holds_values_as_hydra_reads_them(tmp_path):
+    words = ["experiment=cartpole", "logger=[csv,wandb]", "env.kwargs={gravity:9.8}", "algo.learning_rate=1e-05",
+             "~env.wrappers", "algo.hidden_sizes=choice([8,8],[8,8])", "seed=1"]  # fmt: skip
+    made, _ = run_search(tmp_path, words, lambda job: 1.0, trials=1)
+    path = tmp_path / "best.yaml"
+    fixed = space_of(OverridesParser.create().parse_overrides(words)).fixed
+    write_preset(path, made.best(), fixed, ("experiment", "logger"), 1)
+    assert yaml.safe_load(path.read_text()) == {
+        "defaults": ["cartpole", {"override /logger": ["csv", "wandb"]}],
+        "env": {"kwargs": {"gravity": 9.8}},
+        "algo": {"learning_rate": 1e-05, "hidden_sizes": [8, 8]},
+    }

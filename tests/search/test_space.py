@@ -4,7 +4,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from rlexp.errors import ConfigError
-from rlexp.search.space import space_of, words_of
+from rlexp.search.space import shown_of, space_of, words_of
 
 optuna = pytest.importorskip("optuna", reason='needs rlexp[search]: pip install "rlexp[search]"')
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution  # noqa: E402
@@ -42,6 +42,7 @@ def test_other_words_are_of_all_trials_and_seeds_are_no_setting():
     assert space.fixed == ("env=pendulum", "+env.kwargs.g=9.8")
     assert space.seeds == (1, 2, 3)
     assert list(space.distributions) == ["algo.gamma"]
+    assert list(parsed("+env.kwargs.g=1,2").distributions) == ["+env.kwargs.g"]
     assert parsed("seed=7", "algo.gamma=0.1,0.2").fixed == ("seed=7",)
     assert space.example() == ["algo.gamma=0.1", "seed=1"]
 
@@ -53,6 +54,9 @@ def test_other_words_are_of_all_trials_and_seeds_are_no_setting():
         (["algo.gamma=interval(0.9,0.1)"], "algo.gamma=interval.0.9,0.1. cannot be searched"),
         (["algo.gamma=range(5,5)"], "cannot be searched: it is empty|cannot be searched"),
         (["algo.gamma=tag(log,interval(0,1.0))"], "cannot be searched"),
+        (["seed=1.5,2", "algo.gamma=0.1,0.2"], "is no list of seeds; write seed=1,2,3"),
+        (["algo.gamma=glob(*)"], "cannot be searched; allowed: interval"),
+        (["algo.gamma=shuffle(0.1,0.2)"], "cannot be searched; allowed: interval"),
         (["seed=interval(1,3)", "algo.gamma=0.1,0.2"], "is no list of seeds; write seed=1,2,3"),
     ],
 )
@@ -61,5 +65,7 @@ def test_what_cannot_be_searched_is_one_line(words, said):
         parsed(*words)
 
 
-def test_numbers_have_four_digits_that_count():
-    assert words_of({"a": 0.000123456, "b": 3, "c": "[1,2]"}) == ["a=0.0001235", "b=3", "c=[1,2]"]
+def test_jobs_get_whole_numbers_and_people_four_digits_that_count():
+    parameters = {"a": 0.99996123, "b": 3, "c": "[1,2]"}
+    assert words_of(parameters) == ["a=0.99996123", "b=3", "c=[1,2]"]
+    assert shown_of(parameters) == ["a=1", "b=3", "c=[1,2]"]

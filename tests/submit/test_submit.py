@@ -56,7 +56,7 @@ def test_jobs_of_an_array_run_are_stopped_in_time_queued_again_and_resume(tmp_pa
     script = folder / "submit.sbatch"
     assert (tmp_path / "submitted").read_text().split() == [str(script)]
     text = script.read_text()
-    for option in ("array=0-1", "cpus-per-task=1", "partition=long", "time=1:00:00", "requeue", "signal=B:TERM@120"):
+    for option in ("array=0-1", "cpus-per-task=1", "partition=long", "time=1:00:00", "requeue", "signal=B:USR1@120"):
         assert f"#SBATCH --{option}\n" in text
     job = started(tmp_path, script, 1)
     run_dir = folder / "1-seed=2"
@@ -66,7 +66,7 @@ def test_jobs_of_an_array_run_are_stopped_in_time_queued_again_and_resume(tmp_pa
         assert job.poll() is None
         time.sleep(0.05)
     time.sleep(0.5)
-    job.send_signal(signal.SIGTERM)
+    job.send_signal(signal.SIGUSR1)
     assert job.wait(60) == 143
     assert (tmp_path / "requeued").read_text() == "requeue 17_1\n"
     stopped = Summary(run_dir).read()
