@@ -49,7 +49,7 @@ def alone(tmp_path_factory):
     return results(cwd)
 
 
-@pytest.mark.slow
+@pytest.mark.extras
 @pytest.mark.parametrize("name", LAUNCHERS)
 def test_a_launcher_gives_the_numbers_of_one_job_after_the_other(name, alone, tmp_path):
     if importlib.util.find_spec(NEEDS[name]) is None:
@@ -61,7 +61,7 @@ def test_a_launcher_gives_the_numbers_of_one_job_after_the_other(name, alone, tm
     assert results(tmp_path) == alone
 
 
-@pytest.mark.slow
+@pytest.mark.extras
 def test_a_job_on_ray_that_is_killed_is_started_again_and_resumes(tmp_path):
     if importlib.util.find_spec("ray") is None:
         pytest.skip("ray is not installed (make test-extras)")
