@@ -46,6 +46,7 @@ def started(cwd, script, number):
     return subprocess.Popen(["bash", script], cwd=cwd, env=environment, start_new_session=True)
 
 
+@pytest.mark.slow
 def test_jobs_of_an_array_run_are_stopped_in_time_queued_again_and_resume(tmp_path):
     words = (*SMALL, "total_timesteps=60000", "seed=1,2", "slurm.partition=long", "slurm.time=1:00:00")
     done = submitted(tmp_path, "--multirun", *words)
