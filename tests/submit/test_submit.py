@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rlexp.command.sweep_progress import last_row
 from rlexp.command.torchrun import torchrun_overrides
 from rlexp.errors import ConfigError
 from rlexp.files.summary import Summary
@@ -62,7 +63,7 @@ def test_jobs_of_an_array_run_are_stopped_in_time_queued_again_and_resume(tmp_pa
     job = started(tmp_path, script, 1)
     run_dir = folder / "1-seed=2"
     deadline = time.monotonic() + 120
-    while Summary(run_dir).peek().get("env_steps", 0) == 0 and not (run_dir / "metrics.csv").is_file():
+    while not last_row(run_dir / "metrics.csv"):
         assert time.monotonic() < deadline
         assert job.poll() is None
         time.sleep(0.05)
