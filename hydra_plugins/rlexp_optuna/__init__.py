@@ -4,7 +4,7 @@ Hydra imports this module at every start, so nothing heavy is imported before a 
 """
 
 # No `from __future__ import annotations`: Hydra runs this module before sys.modules holds it, where dataclasses look.
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -13,23 +13,14 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from rlexp.search.settings import SearchSettings
+
 
 @dataclass
-class OptunaConfig:
-    """Settings of the sweeper, as hydra.sweeper has them; see docs/tuning.md."""
+class OptunaConfig(SearchSettings):
+    """Settings of the sweeper, as hydra.sweeper has them."""
 
     _target_: str = "hydra_plugins.rlexp_optuna.OptunaSweeper"
-    trials: int = 30
-    at_once: int | None = None
-    sampler: str = "tpe"
-    sampler_options: dict[str, Any] = field(default_factory=dict)
-    pruner: str = "median"
-    pruner_options: dict[str, Any] = field(default_factory=dict)
-    promising: float = 1.0
-    storage: str | None = None
-    study: str = "rlexp"
-    sampler_seed: int = 0
-    params: dict[str, Any] = field(default_factory=dict)
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="optuna", node=OptunaConfig, provider="rlexp")

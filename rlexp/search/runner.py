@@ -1,4 +1,4 @@
-"""The jobs of a search: which trials are run with which seeds, in which order, and what is told to the study."""
+"""The jobs of a search: which trials are run with which seeds, in which order, and what the study learns."""
 
 from __future__ import annotations
 

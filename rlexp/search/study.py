@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rlexp.errors import ConfigError
 from rlexp.learn.search import PRUNER, opened, pruner_of
+from rlexp.search.settings import SearchSettings
 from rlexp.show.lines import hydra_quoted
 
 if TYPE_CHECKING:
@@ -26,31 +26,6 @@ JOURNAL = "search.journal"
 SEARCHED, OWNER = "searched", "owner"
 
 
-@dataclass(frozen=True)
-class SearchSettings:
-    """Settings of a search.
-
-    Attributes:
-        trials: of the whole study; those of earlier commands count.
-        sampler: a key of SAMPLERS.
-        sampler_options: arguments of it.
-        pruner: a key of `rlexp.learn.search.PRUNERS`.
-        pruner_options: arguments of it.
-        promising: share of the best trials so far that are run with all seeds; 1: all.
-        storage: URL of a database, such as sqlite:///search.db; None: a journal in the sweep's directory.
-        study: name of the study in it.
-    """
-
-    trials: int
-    sampler: str = "tpe"
-    sampler_options: dict[str, Any] = field(default_factory=dict)
-    pruner: str = "median"
-    pruner_options: dict[str, Any] = field(default_factory=dict)
-    promising: float = 1.0
-    storage: str | None = None
-    study: str = "rlexp"
-
-
 class Search:
     """A study, and what its trials need.
 
@@ -58,7 +33,7 @@ class Search:
         ConfigError: a setting is wrong, or the storage cannot be opened.
     """
 
-    def __init__(self, settings: SearchSettings, folder: Path, seed: int) -> None:
+    def __init__(self, settings: SearchSettings, folder: Path) -> None:
         if settings.trials < 1:
             raise ConfigError(f"hydra.sweeper.trials={settings.trials} is out of range; allowed: from 1 on")
         if not 0 < settings.promising <= 1:
@@ -71,7 +46,7 @@ class Search:
         self._owner = str(folder.resolve())
         self.study = self._opened()
         # A command that continues draws on, not the same again.
-        self.study.sampler = _sampler(settings, seed + len(self.study.get_trials(deepcopy=False)))
+        self.study.sampler = _sampler(settings, settings.sampler_seed + len(self.study.get_trials(deepcopy=False)))
         self.study.set_user_attr(PRUNER, {"name": settings.pruner, "options": settings.pruner_options})
 
     def claim(self, distributions: dict[str, BaseDistribution], fixed: Sequence[str]) -> None:

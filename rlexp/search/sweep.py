@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from rlexp.config.explain import explain
 from rlexp.errors import ConfigError
 from rlexp.launch.stopping import noted_stop
 from rlexp.launch.threads import jobs_at_once
+from rlexp.search.settings import SearchSettings
 
 GROUPS = ("env", "algo", "model", "topology", "accelerator", "strategy", "logger", "experiment")
 """Config groups that the words of a search may choose."""
@@ -47,18 +47,17 @@ def search(settings: Mapping[str, Any], words: Sequence[str], config: DictConfig
     from rlexp.search.result import result_lines
     from rlexp.search.runner import Runner
     from rlexp.search.space import space_of
-    from rlexp.search.study import Search, SearchSettings
+    from rlexp.search.study import Search
 
     begun = current()
     assert begun is not None
     folder = begun.directory
-    given = [f"{key}={value}" for key, value in (settings["params"] or {}).items()]
+    wanted = SearchSettings(**{key: _plain(value) for key, value in settings.items()})
+    given = [f"{key}={value}" for key, value in wanted.params.items()]
     try:
         space = space_of(OverridesParser.create(config_loader=loader).parse_overrides([*given, *words]))
-        names = {field.name for field in fields(SearchSettings)}
-        plain = {key: _plain(value) for key, value in settings.items() if key in names}
         folder.mkdir(parents=True, exist_ok=True)
-        made = Search(SearchSettings(**plain), folder, settings["sampler_seed"])
+        made = Search(wanted, folder)
         made.claim(space.distributions, space.fixed)
     except HydraException as error:
         raise Refused([explain(error)]) from None
@@ -69,7 +68,7 @@ def search(settings: Mapping[str, Any], words: Sequence[str], config: DictConfig
     def launch(jobs: Sequence[Sequence[str]], first: int) -> list[float]:
         return [_objective(done) for done in launcher.launch([list(job) for job in jobs], initial_job_idx=first)]
 
-    at_once = settings["at_once"] or jobs_at_once(config.hydra.launcher)
+    at_once = wanted.at_once or jobs_at_once(config.hydra.launcher)
     earlier = begun.all_jobs()
     number = 1 + max((job.number for job in earlier), default=-1)
     known = frozenset(job.directory.name for job in earlier)

@@ -14,8 +14,9 @@ from rlexp.command.arguments import read
 from rlexp.errors import ConfigError
 from rlexp.search.result import write_preset
 from rlexp.search.runner import Runner
+from rlexp.search.settings import SearchSettings
 from rlexp.search.space import space_of
-from rlexp.search.study import Search, SearchSettings
+from rlexp.search.study import Search
 
 pytest.importorskip("optuna", reason='needs rlexp[search]: pip install "rlexp[search]"')
 SMALL = (
@@ -167,7 +168,7 @@ def test_a_search_that_cannot_run_is_refused_in_one_line_before_the_first_trial(
 )
 def test_a_wrong_setting_is_one_line(settings, said, tmp_path):
     with pytest.raises(ConfigError) as caught:
-        Search(SearchSettings(**{"trials": 3, **settings}), tmp_path, 0)
+        Search(SearchSettings(**{"trials": 3, **settings}), tmp_path)
     assert said in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 
@@ -183,10 +184,10 @@ def test_a_study_may_lie_in_sqlite(tmp_path):
     from optuna.distributions import FloatDistribution
 
     settings = SearchSettings(trials=3, storage=f"sqlite:///{tmp_path / 'search.db'}")
-    made = Search(settings, tmp_path, 0)
+    made = Search(settings, tmp_path)
     (trial,) = made.ask(1, {"algo.gamma": FloatDistribution(0.9, 0.99)})
     made.tell(trial, [1.0, 3.0], 2)
-    again = Search(settings, tmp_path, 0)
+    again = Search(settings, tmp_path)
     assert again.left() == 2
     assert again.best().value == 2.0
 
@@ -205,7 +206,7 @@ class Jobs:
 def run_search(folder, words, score, **settings):
     """Run a search in this process; return it and the words of its jobs."""
     space = space_of(OverridesParser.create().parse_overrides(words))
-    made, jobs = Search(SearchSettings(**settings), folder, 0), Jobs(score)
+    made, jobs = Search(SearchSettings(**settings), folder), Jobs(score)
     made.claim(space.distributions, space.fixed)
     Runner(made, space, jobs, 2, 0, frozenset(), lambda: False).run()
     return made, jobs.words
@@ -249,7 +250,7 @@ def test_a_study_of_another_search_is_refused_and_its_trials_are_left_alone(tmp_
     for words in (["algo.tau=interval(0.1,0.9)"], ["algo.gamma=interval(0.1,0.9)", "env=pendulum"]):
         with pytest.raises(ConfigError, match="is of another search"):
             run_search(tmp_path, words, lambda job: 1.0, trials=2, storage=storage)
-    other = Search(SearchSettings(trials=5, storage=storage), tmp_path / "elsewhere", 0)
+    other = Search(SearchSettings(trials=5, storage=storage), tmp_path / "elsewhere")
     assert (len(made.unfinished()), len(other.unfinished())) == (1, 0)
 
 
