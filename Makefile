@@ -16,6 +16,7 @@ PINS := pyproject.toml constraints.txt
 # One stamp for each set of extras; installed again only when $(PINS) change.
 BASE := $(VENV)/.installed-base
 BOX2D := $(VENV)/.installed-box2d
+JOBLIB := $(VENV)/.installed-joblib
 BENCH := $(VENV)/.installed-bench
 DEV := $(VENV)/.installed-dev
 MUTANTS := $(VENV)/.installed-mutants
@@ -34,7 +35,7 @@ EXTRAS := $(EXTRAS_VENV)/.installed
 .DEFAULT_GOAL := help
 # Two pips must not write into .venv at once.
 .NOTPARALLEL:
-.PHONY: help cartpole lunarlander sweep tune halfcheetah minigrid atari bipedalwalker results results-worlds results-replay bench bench-replay bench-extras bench-compare bench-plots bench-solved bench-startup \
+.PHONY: help cartpole lunarlander sweep tune halfcheetah minigrid atari bipedalwalker results results-worlds results-replay bench bench-replay bench-pages bench-extras bench-compare bench-plots bench-solved bench-startup \
 	bench-memory bench-tensors pictures worlds distributed same house mutants test test-slow test-extras test-rliable torture lint format docs reference tensorboard constraints clean \
 	clean-outputs
 
@@ -49,8 +50,9 @@ cartpole: $(BASE) ## train PPO on CartPole, record videos and evaluate it
 lunarlander: $(BOX2D) ## the same on LunarLander (installs Box2D)
 	$(PY) -m rlexp.main experiment=lunarlander capture_video=true $(ARGS)
 
-sweep: $(BASE) ## CartPole with seeds 1, 2 and 3, and a table of them
-	$(PY) -m rlexp.main --multirun experiment=cartpole seed=1,2,3 $(ARGS)
+sweep: $(JOBLIB) ## CartPole with 3 seeds and 2 num_envs, two jobs at once; ends with a table and a page
+	$(PY) -m rlexp.main --multirun experiment=cartpole seed=1,2,3 env.num_envs=4,8 capture_video=true \
+	  hydra/launcher=joblib hydra.launcher.n_jobs=2 $(ARGS)
 
 tune: $(DEV) ## a search of PPO's settings on CartPole: 30 trials, pruned (ARGS="hydra.sweeper.trials=60")
 	$(PY) -m rlexp.main --multirun search=ppo experiment=cartpole eval.every=10240 eval.episodes=10 $(ARGS)
@@ -83,6 +85,9 @@ bench: $(BENCH) ## measure the speed against Stable-Baselines3
 
 bench-replay: $(EXTRAS) ## measure SAC, TD3, DroQ and DQN against Stable-Baselines3 and SBX (ARGS="--sbx-python PATH")
 	$(EXTRAS_PY) -m benchmarks.replay $(ARGS)
+
+bench-pages: $(BASE) ## measure how long a page of 200 runs takes
+	$(PY) -m benchmarks.pages $(ARGS)
 
 bench-extras: $(EXTRAS) ## the same on HalfCheetah, Pong and with an LSTM (beside sb3-contrib), in .venv-extras
 	$(EXTRAS_PY) -m benchmarks.speed --cases halfcheetah pong memory --variants eager compiled $(ARGS)
@@ -216,6 +221,11 @@ $(BOX2D): $(PINS) | $(PY)
 	@$(INSTALL) -e '.[box2d]'
 	@touch $(BASE) $@
 
+$(JOBLIB): $(PINS) | $(PY)
+	@echo 'Installing rlexp with joblib (minutes the first time)'
+	@$(INSTALL) -e '.[joblib]'
+	@touch $(BASE) $@
+
 $(BENCH): $(PINS) | $(PY)
 	@echo 'Installing rlexp with its benchmark peers (minutes the first time)'
 	@$(INSTALL) -e '.[bench]'
@@ -224,12 +234,12 @@ $(BENCH): $(PINS) | $(PY)
 $(DEV): $(PINS) | $(PY)
 	@echo 'Installing rlexp with its development tools (minutes the first time)'
 	@$(INSTALL) -e '.[dev]'
-	@touch $(BASE) $(BOX2D) $@
+	@touch $(BASE) $(BOX2D) $(JOBLIB) $@
 
 $(MUTANTS): $(PINS) | $(PY)
 	@echo 'Installing rlexp with mutation testing (minutes the first time)'
 	@$(INSTALL) -e '.[mutants]'
-	@touch $(BASE) $(BOX2D) $(DEV) $@
+	@touch $(BASE) $(BOX2D) $(JOBLIB) $(DEV) $@
 
 $(DOCS): $(PINS) | $(PY)
 	@echo 'Installing Sphinx'
