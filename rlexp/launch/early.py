@@ -15,8 +15,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MODULES = ("rlexp.main", "rlexp.evaluate", "rlexp.export")
-SCRIPTS = ("rlexp", "rlexp-evaluate", "rlexp-export")
+NAMES = ("evaluate", "export", "compare", "report", "submit")
+MODULES = ("rlexp.main", *(f"rlexp.{name}" for name in NAMES))
+SCRIPTS = ("rlexp", *(f"rlexp-{name}" for name in NAMES))
 
 
 class _Command:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -108,6 +109,7 @@ def main(arguments: Sequence[str]) -> None:
     print(said(written), flush=True)
     if not wanted.refresh or not written.running:
         return
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # else the process ends at once
     try:
         while written.running:
             time.sleep(wanted.refresh)

@@ -19,8 +19,8 @@ REAL = SpaceSpec(ObservationSpec(3, (), ()), ActionSpec("box", (), (2,), (), (-2
 CHOICES = SpaceSpec(ObservationSpec(3, (), ()), ActionSpec("discrete", (3,), (), (0,), (), ()))
 
 
-def batch_of(spec, noise, weighted=True):
-    draw = torch.Generator().manual_seed(4)
+def batch_of(spec, noise, weighted=True, seed=4):
+    draw = torch.Generator().manual_seed(seed)
     actions = torch.randint(3, (ROWS,), generator=draw)
     if spec.action.low:
         actions = 2 * torch.rand(ROWS, len(spec.action.low), generator=draw) - 1

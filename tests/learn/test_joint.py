@@ -7,16 +7,13 @@ import torch
 
 from rlexp.algos import DQN, SAC, TD3
 from rlexp.algos.base import Inputs
-from rlexp.data.replay import ReplayBatch
-from rlexp.data.spaces import ActionSpec, ObservationSpec, SpaceSpec
 from rlexp.learn import joint, stepper
 from rlexp.learn.precision import Float32
 from rlexp.learn.ranks import OneRank
 from rlexp.learn.stepper import Stepper
+from tests.algos.test_q_losses import CHOICES, REAL, batch_of
 
-ROWS, BATCHES = 16, 6
-REAL = SpaceSpec(ObservationSpec(3, (), ()), ActionSpec("box", (), (2,), (), (-2.0, -1.0), (2.0, 1.0)))
-CHOICES = SpaceSpec(ObservationSpec(3, (), ()), ActionSpec("discrete", (3,), (), (0,), (), ()))
+BATCHES = 6
 CASES = {
     "sac": (SAC(hidden_sizes=[8], learning_rate=1e-2, critic_learning_rate=2e-2), REAL),
     "policy every other batch": (SAC(hidden_sizes=[8], learning_rate=1e-2, policy_every=2, target_every=3), REAL),
@@ -29,19 +26,7 @@ CASES = {
 
 
 def batches(algorithm, agent, spec):
-    draw, noise = torch.Generator().manual_seed(4), algorithm.memory(agent).noise
-    for _ in range(BATCHES):
-        actions = torch.randint(3, (ROWS,), generator=draw)
-        if spec is REAL:
-            actions = 2 * torch.rand(ROWS, 2, generator=draw) - 1
-        yield ReplayBatch(
-            obs=torch.randn(ROWS, 3, generator=draw),
-            actions=actions,
-            rewards=torch.randn(ROWS, generator=draw),
-            next_obs=torch.randn(ROWS, 3, generator=draw),
-            discounts=0.9 * (torch.rand(ROWS, generator=draw) > 0.3),
-            noise=torch.randn(ROWS, noise, generator=draw),
-        )
+    return [batch_of(spec, algorithm.memory(agent).noise, weighted=False, seed=seed) for seed in range(BATCHES)]
 
 
 @pytest.mark.parametrize(("algorithm", "spec"), CASES.values(), ids=CASES)
