@@ -187,7 +187,7 @@ def _check_wrappers(config: EnvConfig, atari: bool, env_id: str) -> None:
 
 
 def _options(config: EnvConfig, known: set[str]) -> dict[str, Any]:
-    """Return what envpool is told of the settings of an environment.
+    """Return what envpool gets of the settings of an environment.
 
     Raises:
         ConfigError: it does not know one.

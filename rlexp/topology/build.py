@@ -113,7 +113,7 @@ def load_learner(learner: Learner, start: Start, rank: Rank) -> None:
     if isinstance(own, ReplayState) and own.steps and not own.parts:
         _warn(
             f"the checkpoint holds no replay memory of rank {rank.index} (checkpoint.replay=false): it is filled anew, "
-            "and learning goes on when algo.learning_starts steps lie in it; the run will not equal one without "
+            "and learning continues when algo.learning_starts steps lie in it; the run will not equal one without "
             "interruption"
         )
 
