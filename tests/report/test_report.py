@@ -22,7 +22,7 @@ from rlexp.report.groups import grouped
 from rlexp.report.read import read_runs
 from tests.report.files import bench_of, rising, write_run
 
-HOSTILE = "</script><script>window.hacked=1</script><img src=x onerror='window.hacked=1'>{{7*7}}"
+HOSTILE = "</script><script>window.hacked=1</script><img src=x onerror='window.hacked=1'>{{1913*1931}}"
 
 
 class Elements(HTMLParser):
@@ -160,7 +160,8 @@ def test_nothing_of_a_file_becomes_html(tmp_path):
     assert len(elements.all("script")) == 2  # the data and the script
     assert not elements.all("img")
     assert "<script>window" not in text
-    assert "49" not in re.findall(r"\{\{.*?\}\}|49", elements.text)
+    assert "{{1913*1931}}" in elements.text
+    assert "3694003" not in elements.text
     assert text.count("</script>") == 2
     assert HOSTILE in elements.text
     assert HOSTILE in data["scalars"]
